@@ -14,6 +14,7 @@ PyTorch and TensorFlow tensors are read like arrays; neither framework is import
 
 import functools
 import linecache
+import re
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -63,8 +64,9 @@ def run(answer: Callable, *args: Any, **kwargs: Any) -> Any:
     try:
         got = answer(*map(_copied, args), **{name: _copied(value) for name, value in kwargs.items()})
     except Exception as error:
-        text = str(error).strip().partition("\n")[0]
-        raise NotYet(f"your code raised {type(error).__name__}: {text}{_where(error, answer)}") from None
+        raise NotYet(
+            f"your code raised {type(error).__name__}: {_gist(error)}{_where(error, answer)}"
+        ) from None
     require(not _is_stub(got), "your function returned nothing: replace the `...`, and end with `return`.")
     return got
 
@@ -139,6 +141,13 @@ def _described(value: Any) -> str:
         return f"a {type(value).__name__} of {len(value)}"
     shape = getattr(value, "shape", None)
     return f"one {type(value).__name__}" + ("" if shape is None else f" of shape {tuple(shape)}")
+
+
+def _gist(error: Exception) -> str:
+    """The line of a message that says what is wrong: Keras and TensorFlow say first where they were."""
+    text = re.sub(r"\x1b\[\d*m|\{\{.*?\}\}", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if not line.startswith("Exception encountered when calling")), "")
 
 
 def _where(error: Exception, answer: Callable) -> str:

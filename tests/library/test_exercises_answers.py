@@ -52,6 +52,12 @@ def one_batch_too_many(q, k):
     return (q @ k.T)[None]
 
 
+def like_keras(q, k):
+    raise ValueError(
+        "Exception encountered when calling Bad.call().\n\n\x1b[1m{{node MatMul}} sizes differ\x1b[0m\n\nmore"
+    )
+
+
 def half_right(q, k):
     return np.where(np.arange(4) < 2, q @ k.T, 0)
 
@@ -61,6 +67,7 @@ def half_right(q, k):
     [
         (raises_deep_inside, "your code raised ValueError: matmul: "),
         (raises_deep_inside, " (in the line `return np.matmul(q, k)`)"),
+        (like_keras, "your code raised ValueError: sizes differ (in the line `raise "),
         (lambda: 0, "your code raised TypeError: "),
         (one_batch_too_many, "the scores: the shape is (1, 3, 4), it must be (3, 4). score i, j"),
         (half_right, "the scores: found 0 at [0, 2], expected 5. score i, j is query i times key j."),
