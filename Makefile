@@ -1,0 +1,5 @@
+PYTHON = .venv/bin/python
+
+.PHONY: run
+run:
+	@$(PYTHON) -m tools.run $(NB)
