@@ -1,0 +1,107 @@
+"""Gradients by hand: what an automatic differentiator computes for attention, written out.
+
+Each function is a vector-Jacobian product (vjp): from the gradient of a loss with respect to an output it gives
+the gradients with respect to the inputs. For one row of weights w = softmax(s):
+
+    dL/ds_j = w_j (dL/dw_j - sum_i w_i dL/dw_i)
+
+and for output = w V with s = scale · q Kᵀ:
+
+    dL/dV = wᵀ dL/doutput        dL/dw = dL/doutput Vᵀ
+    dL/dq = scale · dL/ds K      dL/dk = scale · dL/dsᵀ q
+
+A masked weight is zero and stays zero, so its score gets no gradient, and neither does a row without weights.
+"""
+
+import numpy as np
+
+from attnlib import _checks
+from attnlib.numpy.dense import scaled_dot_product_attention
+
+
+def _transpose(x):
+    return np.swapaxes(x, -1, -2)
+
+
+def _sum_to(gradient, array):
+    """Sum a gradient over the axes along which `array` was broadcast."""
+    gradient = gradient.sum(axis=tuple(range(gradient.ndim - array.ndim)))
+    repeated = tuple(i for i, n in enumerate(array.shape) if n == 1 and gradient.shape[i] != 1)
+    return gradient.sum(axis=repeated, keepdims=True)
+
+
+def masked_softmax_vjp(weights, grad_weights, *, axis=-1):
+    """`[..., q_len, k_len] -> [..., q_len, k_len]`: the gradient of the scores, from that of the weights.
+
+    weights: what `masked_softmax` returned. The mask is not needed: where it forbids, the weight is zero.
+    Raises ValueError when the two shapes differ or are not of the same floating point type.
+    """
+    _checks.floating(weights=weights, grad_weights=grad_weights)
+    _checks.broadcasts("grad_weights", grad_weights, weights.shape)
+    return weights * (grad_weights - (weights * grad_weights).sum(axis=axis, keepdims=True))
+
+
+def dot_scores_vjp(q, k, grad_scores, *, scale=1.0):
+    """`[..., q_len, k_len] -> ([..., q_len, d], [..., k_len, d])`: the gradients of q and k for `scale · q kᵀ`.
+
+    Raises ValueError when q and k do not fit together.
+    """
+    _checks.dot(q, k)
+    dq = scale * grad_scores @ k
+    dk = scale * _transpose(grad_scores) @ q
+    return _sum_to(dq, q), _sum_to(dk, k)
+
+
+def general_scores_vjp(q, k, weight, grad_scores):
+    """`[..., q_len, k_len] -> (dq, dk, dweight)`: the gradients for `q W kᵀ`, each of its argument's shape.
+
+    Raises ValueError when the arguments do not fit together.
+    """
+    _checks.general(q, k, weight)
+    dq = grad_scores @ k @ weight.T
+    dk = _transpose(grad_scores) @ q @ weight
+    dweight = _transpose(q) @ grad_scores @ k  # [..., d_q, d_k]
+    return _sum_to(dq, q), _sum_to(dk, k), _sum_to(dweight, weight)
+
+
+def additive_scores_vjp(q, k, w_query, w_key, v_score, grad_scores):
+    """`[..., q_len, k_len] -> (dq, dk, dw_query, dw_key, dv_score)`, each of its argument's shape.
+
+    Uses tanh'(x) = 1 - tanh(x)². Raises ValueError when the arguments do not fit together.
+    """
+    _checks.additive(q, k, w_query, w_key, v_score)
+    hidden = np.tanh((q @ w_query)[..., :, None, :] + (k @ w_key)[..., None, :, :])
+    grad_hidden = grad_scores[..., None] * v_score * (1 - hidden**2)  # [..., q_len, k_len, d_hidden]
+    dv_score = (grad_scores[..., None] * hidden).reshape(-1, v_score.size).sum(axis=0)
+    grad_queries = grad_hidden.sum(axis=-2)  # [..., q_len, d_hidden]: a query meets every key
+    grad_keys = grad_hidden.sum(axis=-3)  # [..., k_len, d_hidden]: a key meets every query
+    dq, dk = grad_queries @ w_query.T, grad_keys @ w_key.T
+    dw_query, dw_key = _transpose(q) @ grad_queries, _transpose(k) @ grad_keys
+    return _sum_to(dq, q), _sum_to(dk, k), _sum_to(dw_query, w_query), _sum_to(dw_key, w_key), dv_score
+
+
+def attend_vjp(weights, v, grad_output):
+    """`[..., q_len, d_v] -> ([..., q_len, k_len], [..., k_len, d_v])`: the gradients of scores and values.
+
+    weights: what `attend` returned with `return_weights=True`.
+    Raises ValueError when weights and values do not fit together.
+    """
+    _checks.attend(weights, v, None)
+    grad_scores = masked_softmax_vjp(weights, grad_output @ _transpose(v))
+    return grad_scores, _sum_to(_transpose(weights) @ grad_output, v)
+
+
+def scaled_dot_product_attention_vjp(
+    q, k, v, grad_output, /, *, mask=None, bias=None, causal=False, scale=None
+):
+    """`[..., q_len, d_v] -> (dq, dk, dv)`: the gradients of queries, keys and values, each of its argument's shape.
+
+    The arguments are those of `scaled_dot_product_attention`, and so are the errors.
+    """
+    _, weights = scaled_dot_product_attention(
+        q, k, v, mask=mask, bias=bias, causal=causal, scale=scale, return_weights=True
+    )
+    grad_scores, dv = attend_vjp(weights, v, grad_output)
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    dq, dk = dot_scores_vjp(q, k, grad_scores, scale=scale)
+    return dq, dk, dv
