@@ -100,9 +100,7 @@ def _outputs(cell: NotebookNode) -> list[dict]:
         elif kind == "error":
             # The traceback holds the machine's paths and escape codes; its last line is what a reader needs.
             line = f"{output.ename}: {output.evalue}" if output.evalue else output.ename
-            outputs.append(
-                {"output_type": kind, "ename": output.ename, "evalue": output.evalue, "traceback": [line]}
-            )
+            outputs.append({"output_type": kind, "ename": output.ename, "evalue": output.evalue, "traceback": [line]})
         elif WIDGET not in output.data:  # a widget is a picture of a session that has ended
             data = {mime: _data(mime, value) for mime, value in output.data.items()}
             new = {"output_type": kind, "data": data, "metadata": _image_sizes(output)}

@@ -38,20 +38,14 @@ def declared(notebook: NotebookNode) -> dict[str, Parameter]:
     for line in cells[0].source.splitlines():
         parts = LINE.fullmatch(line)
         if not parts:
-            raise ValueError(
-                f"a line of the parameters cell must read `name: type = value  # comment`, got {line!r}"
-            )
+            raise ValueError(f"a line of the parameters cell must read `name: type = value  # comment`, got {line!r}")
         name, type_name = parts["name"], parts["type"]
         if type_name not in TYPES:
-            raise ValueError(
-                f"parameter {name!r}: the type must be one of {', '.join(TYPES)}, got {type_name!r}"
-            )
+            raise ValueError(f"parameter {name!r}: the type must be one of {', '.join(TYPES)}, got {type_name!r}")
         try:
             value = ast.literal_eval(parts["value"])
         except (ValueError, SyntaxError):
-            raise ValueError(
-                f"parameter {name!r}: its value must be a literal, got {parts['value']!r}"
-            ) from None
+            raise ValueError(f"parameter {name!r}: its value must be a literal, got {parts['value']!r}") from None
         if not fits(value, type_name):
             raise ValueError(f"parameter {name!r} is declared {type_name} but is {value!r}")
         if name in found:
@@ -65,8 +59,6 @@ def check_values(notebook: NotebookNode, values: dict[str, object]) -> None:
     known = declared(notebook)
     for name, value in values.items():
         if name not in known:
-            raise ValueError(
-                f"unknown parameter {name!r}; the notebook declares: {', '.join(known) or 'none'}"
-            )
+            raise ValueError(f"unknown parameter {name!r}; the notebook declares: {', '.join(known) or 'none'}")
         if not fits(value, known[name].type):
             raise ValueError(f"parameter {name!r} must be {known[name].type}, got {value!r}")

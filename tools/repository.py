@@ -19,9 +19,7 @@ from tools.paths import ROOT
 # GitHub allows no underscore in an account's name: nobody can own this address and serve from it.
 PLACEHOLDER_OWNER = "your_account"
 
-ADDRESS = re.compile(
-    r"https://github\.com/(?P<owner>[A-Za-z0-9][A-Za-z0-9-]{0,38})/(?P<name>[A-Za-z0-9._-]+)"
-)
+ADDRESS = re.compile(r"https://github\.com/(?P<owner>[A-Za-z0-9][A-Za-z0-9-]{0,38})/(?P<name>[A-Za-z0-9._-]+)")
 TEXT = {
     ".cff",
     ".cfg",
@@ -63,11 +61,7 @@ def parse(url: str, branch: str = "main") -> Repository:
     if found:
         return Repository(found["owner"], found["name"], branch)
     owner, _, name = url.removeprefix("https://github.com/").partition("/")
-    if (
-        url.startswith("https://github.com/")
-        and owner == PLACEHOLDER_OWNER
-        and re.fullmatch(r"[\w.-]+", name)
-    ):
+    if url.startswith("https://github.com/") and owner == PLACEHOLDER_OWNER and re.fullmatch(r"[\w.-]+", name):
         return Repository(owner, name, branch)
     raise ValueError(f"the repository's address must look like https://github.com/owner/name, got {url!r}")
 
@@ -89,9 +83,7 @@ def text_files(root: Path = ROOT) -> list[Path]:
     else:  # an unpacked archive, without git
         files = [p for p in root.rglob("*") if not SKIPPED_FOLDERS & set(p.relative_to(root).parts)]
     return sorted(
-        path
-        for path in files
-        if path.suffix in TEXT and path.is_file() and path.relative_to(root).parts[0] != "tests"
+        path for path in files if path.suffix in TEXT and path.is_file() and path.relative_to(root).parts[0] != "tests"
     )
 
 
@@ -140,9 +132,7 @@ def disagreements(root: Path = ROOT) -> list[str]:
     for path in text_files(root):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             seen = [(m["owner"], m["name"].removesuffix(".git")) for m in LAUNCH.finditer(line)]
-            others = [
-                (m["owner"], m["name"].removesuffix(".git")) for p in (LINK, PAGES) for m in p.finditer(line)
-            ]
+            others = [(m["owner"], m["name"].removesuffix(".git")) for p in (LINK, PAGES) for m in p.finditer(line)]
             # A link to GitHub may be to anyone's project: ours has our name or the placeholder's owner.
             seen += [named for named in others if named[1] == setting.name or named[0] == PLACEHOLDER_OWNER]
             wrong = sorted({f"{owner}/{name}" for owner, name in seen if (owner, name) != ours})
@@ -165,9 +155,7 @@ def check_publishable(root: Path = ROOT) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.repository", description=__doc__.splitlines()[0])
     parser.add_argument("url", nargs="?", help="the new address, https://github.com/owner/name")
-    parser.add_argument(
-        "--publishable", action="store_true", help="fail while the address is the placeholder"
-    )
+    parser.add_argument("--publishable", action="store_true", help="fail while the address is the placeholder")
     options = parser.parse_args(arguments)
     try:
         if options.publishable:

@@ -40,8 +40,8 @@ def execute(
 ) -> tuple[NotebookNode, float]:
     """Run a notebook in a fresh kernel, in `folder` (by default its own): the executed one, and the seconds.
 
-    Raises NotebookError for a missing parameters cell, a parameter that is unknown or of another type, a failing cell,
-    a kernel that dies, and a run over its time budget.
+    Raises NotebookError for a missing parameters cell, a parameter that is unknown or of another type,
+    a failing cell, a kernel that dies, and a run over its time budget.
     """
     parameters = parameters or {}
     try:
@@ -119,9 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.run", description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK")
     parser.add_argument("--check", action="store_true", help="run, but store nothing")
-    parser.add_argument(
-        "--budget", type=float, default=BUDGET_SECONDS, metavar="SECONDS", help="time for a notebook"
-    )
+    parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, metavar="SECONDS", help="time for a notebook")
     options = parser.parse_args(arguments)
     failed = 0
     for notebook in options.notebooks or notebooks():
