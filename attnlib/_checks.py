@@ -82,18 +82,28 @@ def broadcasts(name, array, target):
         raise ValueError(f"{name} must broadcast to the scores {show(target)}, got shape {show(dims)}")
 
 
-def boolean(name, array):
-    arrays(**{name: array})
-    dtype = dtype_name(array)
-    if dtype != "bool":
-        raise ValueError(f"{name} must be boolean, True where a query may attend, got {dtype}")
-
-
-def mask(name, array, scores):
+def mask(name, array, scores_shape):
     """A mask is boolean and broadcasts to the scores; None is no mask."""
     if array is not None:
-        boolean(name, array)
-        broadcasts(name, array, shape(scores))
+        arrays(**{name: array})
+        if dtype_name(array) != "bool":
+            raise ValueError(f"{name} must be boolean, True where a query may attend, got {dtype_name(array)}")
+        broadcasts(name, array, scores_shape)
+
+
+def bias(array, q, scores_shape):
+    """What is added to the scores is of the queries' precision and broadcasts to the scores; None adds nothing."""
+    if array is not None:
+        floating(q=q, bias=array)
+        broadcasts("bias", array, scores_shape)
+
+
+def scores_shape(q, k):
+    """`[..., q_len, k_len]`, the leading axes broadcast; an unknown axis is None."""
+    axes_q, axes_k = shape(q)[:-2], shape(k)[:-2]
+    longest = max(len(axes_q), len(axes_k))
+    pairs = zip((1,) * (longest - len(axes_q)) + axes_q, (1,) * (longest - len(axes_k)) + axes_k, strict=True)
+    return (*(m if n == 1 else n for n, m in pairs), shape(q)[-2], shape(k)[-2])
 
 
 def dot(q, k):
@@ -135,7 +145,7 @@ def attend(scores, v, given_mask):
     sequences(scores=scores, v=v)
     same("scores", -1, "v", -2, "k_len", scores=scores, v=v)
     leading(scores=scores, v=v)
-    mask("mask", given_mask, scores)
+    mask("mask", given_mask, shape(scores))
 
 
 def values(k, v):
@@ -143,13 +153,6 @@ def values(k, v):
     sequences(k=k, v=v)
     same("k", -2, "v", -2, "length", k=k, v=v)
     leading(k=k, v=v)
-
-
-def bias(array, scores):
-    """What is added to the scores is floating point and broadcasts to them; None adds nothing."""
-    if array is not None:
-        floating(scores=scores, bias=array)
-        broadcasts("bias", array, shape(scores))
 
 
 def length(name, n):

@@ -91,9 +91,7 @@ def attend_vjp(weights, v, grad_output):
     return grad_scores, _sum_to(_transpose(weights) @ grad_output, v)
 
 
-def scaled_dot_product_attention_vjp(
-    q, k, v, grad_output, /, *, mask=None, bias=None, causal=False, scale=None
-):
+def scaled_dot_product_attention_vjp(q, k, v, grad_output, /, *, mask=None, bias=None, causal=False, scale=None):
     """`[..., q_len, d_v] -> (dq, dk, dv)`: the gradients of queries, keys and values, each of its argument's shape.
 
     The arguments are those of `scaled_dot_product_attention`, and so are the errors.

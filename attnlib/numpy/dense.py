@@ -6,7 +6,7 @@ Three functions that nest: scores, masked softmax, weighted values.
 """
 
 from attnlib import _checks
-from attnlib.numpy.masks import causal_mask
+from attnlib.numpy.masks import with_causal
 from attnlib.numpy.scores import scaled_dot_scores
 from attnlib.numpy.softmax import masked_softmax
 
@@ -42,13 +42,12 @@ def scaled_dot_product_attention(
     Source: Vaswani et al. (2017), eq. 1.
     """
     _checks.choice("impl", impl, ["explicit"])
+    _checks.dot(q, k)
     _checks.values(k, v)
+    scores_shape = _checks.scores_shape(q, k)
+    _checks.mask("mask", mask, scores_shape)
+    _checks.bias(bias, q, scores_shape)
     scores = scaled_dot_scores(q, k, scale=scale)  # [..., q_len, k_len]
-    _checks.mask("mask", mask, scores)
-    _checks.bias(bias, scores)
     if bias is not None:
         scores = scores + bias
-    if causal:
-        allowed = causal_mask(q.shape[-2], k.shape[-2])
-        mask = allowed if mask is None else mask & allowed
-    return attend(scores, v, mask=mask, return_weights=return_weights)
+    return attend(scores, v, mask=with_causal(mask, causal, q, k), return_weights=return_weights)

@@ -8,7 +8,7 @@ import numpy as np
 
 from attnlib import _checks
 from attnlib.numpy.dense import attend
-from attnlib.numpy.masks import causal_mask
+from attnlib.numpy.masks import with_causal
 from attnlib.numpy.scores import additive_scores, general_scores, scaled_dot_scores
 
 
@@ -21,9 +21,7 @@ def _glorot(rng, fan_in, fan_out, shape):
 class _Attention:
     """Scores, masked softmax, weighted values; a subclass says how queries and keys are scored."""
 
-    def __call__(
-        self, query, key=None, value=None, *, attention_mask=None, causal=False, return_weights=False
-    ):
+    def __call__(self, query, key=None, value=None, *, attention_mask=None, causal=False, return_weights=False):
         """`[..., q_len, d_query], [..., k_len, d_key], [..., k_len, d_v] -> [..., q_len, d_v]`.
 
         key: defaults to `query` (self-attention); value: defaults to `key`.
@@ -34,13 +32,11 @@ class _Attention:
         """
         key = query if key is None else key
         value = key if value is None else value
-        _checks.values(key, value)
         scores = self.scores(query, key)
-        _checks.mask("attention_mask", attention_mask, scores)
-        if causal:
-            allowed = causal_mask(query.shape[-2], key.shape[-2])
-            attention_mask = allowed if attention_mask is None else attention_mask & allowed
-        return attend(scores, value, mask=attention_mask, return_weights=return_weights)
+        _checks.values(key, value)
+        _checks.mask("attention_mask", attention_mask, scores.shape)
+        mask = with_causal(attention_mask, causal, query, key)
+        return attend(scores, value, mask=mask, return_weights=return_weights)
 
 
 class DotProductAttention(_Attention):

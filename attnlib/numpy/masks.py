@@ -34,3 +34,11 @@ def padding_mask(lengths, max_len):
     _checks.length("max_len", max_len)
     _checks.lengths_in_range(lengths.min(initial=max_len), lengths.max(initial=0), max_len)
     return np.arange(max_len) < lengths[..., None, None]
+
+
+def with_causal(mask, causal, q, k):
+    """The mask that `causal` asks for beside `mask`: `[..., q_len, d], [..., k_len, d]` give the lengths."""
+    if not causal:
+        return mask
+    allowed = causal_mask(q.shape[-2], k.shape[-2])
+    return allowed if mask is None else mask & allowed

@@ -22,7 +22,7 @@ def masked_softmax(scores, mask=None, *, axis=-1):
     Raises ValueError for scores that are not floating point, and for a mask of another type or shape.
     """
     _checks.floating(scores=scores)
-    _checks.mask("mask", mask, scores)
+    _checks.mask("mask", mask, tuple(scores.shape))
     dtype = scores.dtype
     if dtype.itemsize < 4:
         scores = scores.astype(np.float32)
