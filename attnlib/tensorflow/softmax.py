@@ -1,0 +1,39 @@
+"""Softmax over the keys that a query may attend to.
+
+    softmax(s)_j = exp(s_j - m) / sum_i exp(s_i - m),    m = max_i s_i
+
+Subtracting the maximum changes nothing in exact arithmetic and keeps every exponent at or below zero, so that
+scores of any size stay finite (Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 4.1).
+
+`tf.nn.softmax` alone gives NaN for a row of -inf, hence the written-out form.
+"""
+
+import tensorflow as tf
+
+from attnlib import _checks
+
+
+def masked_softmax(scores, mask=None, *, axis=-1):
+    """`[..., q_len, k_len] -> [..., q_len, k_len]`: weights that sum to one over the keys that may be seen.
+
+    scores: floating point, any shape; -inf counts as masked.
+    mask: boolean, True where a query may attend, broadcasting to `scores`; None allows everything.
+    axis: the axis that sums to one.
+
+    A query that may attend to nothing gets zeros. Half precision is computed in float32 and returned as it came.
+    Raises ValueError for scores that are not floating point, and for a mask of another type or shape.
+    """
+    _checks.floating(scores=scores)
+    _checks.mask("mask", mask, _checks.shape(scores))
+    scores = tf.convert_to_tensor(scores)
+    dtype = scores.dtype
+    if dtype.size < 4:
+        scores = tf.cast(scores, tf.float32)
+    if mask is not None:
+        scores = tf.where(mask, scores, -float("inf"))
+    # Where every score is -inf the maximum would be too, and -inf - (-inf) is not a number. The maximum cancels
+    # in the quotient, so it needs no gradient.
+    peak = tf.stop_gradient(tf.maximum(tf.reduce_max(scores, axis=axis, keepdims=True), scores.dtype.min))
+    exponentials = tf.exp(scores - peak)
+    weights = tf.math.divide_no_nan(exponentials, tf.reduce_sum(exponentials, axis=axis, keepdims=True))
+    return tf.cast(weights, dtype)
