@@ -21,7 +21,7 @@ class Tolerance:
 
 STRICT = Tolerance(radius=1, colour=12, share=0.0002)
 # For a figure of a trained model, whose curves and shades drift with the processor's rounding.
-DRIFTING = Tolerance(radius=6, colour=60, share=0.01)
+DRIFTING = Tolerance(radius=6, colour=40, share=0.002)
 
 
 def pixels(png: bytes) -> np.ndarray:
