@@ -1,0 +1,65 @@
+"""The built book as a whole: its links, its search, its mark of what was read, its first example."""
+
+import contextlib
+import io
+import re
+
+import page_checks
+import site_files
+from link_checks import broken_links
+
+from tools.paths import BOOK
+
+
+def test_internal_links_and_anchors_resolve(site):
+    assert broken_links(site_files.HTML) == []
+
+
+def test_every_source_is_in_the_contents():
+    written = {
+        path.relative_to(BOOK.parent).with_suffix("").as_posix()
+        for suffix in ("*.md", "*.ipynb")
+        for path in BOOK.rglob(suffix)
+        if ".ipynb_checkpoints" not in path.parts
+    }
+    assert written == set(site_files.pages())
+
+
+def test_search_finds_a_page_without_a_network(site, fresh_page):
+    listener = page_checks.Listener(fresh_page, site)
+    fresh_page.goto(f"{site}/search.html?q=glossary")
+    fresh_page.locator("#search-results li a", has_text="Glossary").first.wait_for(timeout=5000)
+    assert page_checks.width(fresh_page) == []
+    assert page_checks.accessibility(fresh_page) == []
+    assert listener.problems == []
+
+
+def test_the_first_page_leads_to_the_book(site, fresh_page):
+    fresh_page.goto(f"{site}/")
+    fresh_page.wait_for_url(f"{site}/book/index.html")
+
+
+def test_a_page_marked_as_read_stays_marked(site, fresh_page):
+    fresh_page.goto(f"{site}/book/setup.html")
+    tick = fresh_page.locator(".bd-links a[aria-current], .bd-links .current > a").locator(".read-tick")
+    assert tick.count() == 0
+    fresh_page.get_by_label("I have read this page").check()
+    assert tick.count() == 1
+    fresh_page.goto(f"{site}/book/index.html")
+    marked = fresh_page.locator(".bd-links a:has(.read-tick)")
+    assert [link.inner_text().split("\n")[0] for link in marked.all()] == ["Set up✓ (read)"]
+    fresh_page.goto(f"{site}/book/setup.html")
+    box = fresh_page.get_by_label("I have read this page")
+    assert box.is_checked()
+    box.uncheck()
+    fresh_page.reload()
+    assert fresh_page.locator(".read-tick").count() == 0
+
+
+def test_the_example_on_the_first_page_prints_what_it_says():
+    text = (BOOK / "index.md").read_text(encoding="utf-8")
+    code, printed = re.search(r"```python\n(.*?)```\s*```text\n(.*?)```", text, re.DOTALL).groups()
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(code, "book/index.md", "exec"), {})
+    assert output.getvalue() == printed
