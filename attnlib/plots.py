@@ -15,7 +15,8 @@ try:
     import matplotlib.pyplot as plt
     from matplotlib import font_manager
     from matplotlib.axes import Axes
-    from matplotlib.colors import to_rgb
+    from matplotlib.colors import ListedColormap, to_rgb
+    from matplotlib.patches import Rectangle
 except ImportError as error:
     raise ImportError('attnlib.plots needs matplotlib: pip install "attnlib[book]"') from error
 
@@ -79,9 +80,7 @@ def heatmap(
     return ax
 
 
-def alignment(
-    weights: Any, source: Iterable[Any], target: Iterable[Any], *, path: bool = True, **kwargs: Any
-) -> Axes:
+def alignment(weights: Any, source: Iterable[Any], target: Iterable[Any], *, path: bool = True, **kwargs: Any) -> Axes:
     """[target_len, source_len] -> the axes of a picture of which source token each target token looks at.
 
     source, target: the tokens (a string gives its characters); the source is along the columns.
@@ -98,10 +97,10 @@ def alignment(
     ax = heatmap(weights, target, source, **settings)
     if path:
         seen = np.flatnonzero(weights.max(axis=1) > 0)
-        width = 0.6 * _cell_points(ax, weights.shape)
-        for colour, line in ((PAPER, 2.5), (MARK, 1.5)):  # the white rim keeps the frame visible on dark blue
-            ax.scatter(weights.argmax(axis=1)[seen], seen, s=width**2, marker="s", facecolors="none",
-                       edgecolors=colour, linewidths=line)  # fmt: skip
+        for row, column in zip(seen, weights.argmax(axis=1)[seen], strict=True):
+            for colour, width in ((PAPER, 3.0), (MARK, 1.5)):  # the white rim keeps it visible on dark blue
+                corner = (column - 0.42, row - 0.42)
+                ax.add_patch(Rectangle(corner, 0.84, 0.84, fill=False, edgecolor=colour, linewidth=width))
     return ax
 
 
@@ -155,7 +154,10 @@ def _mask(mask: Any, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _labels(name: str, labels: Iterable[Any] | None, count: int, line: str) -> list[str]:
-    labels = [str(i) for i in range(count)] if labels is None else [printable(label) for label in labels]
+    if labels is None:  # positions: all of them, or every fifth, tenth, … of many
+        step = next(step for step in (1, 5, 10, 50, 100, 500, count) if count / step <= 20)
+        return [str(i) if i % step == 0 else "" for i in range(count)]
+    labels = [printable(label) for label in labels]
     if len(labels) != count:
         raise ValueError(f"{name} must have one label for each {line} of weights, {count}: got {len(labels)}")
     return labels
@@ -176,9 +178,9 @@ def _cell_points(ax: Axes, shape: tuple[int, int]) -> float:
 
 def _hatch(ax: Axes, hatched: np.ndarray) -> None:
     if hatched.any():
-        edges = [np.arange(n + 1) - 0.5 for n in hatched.shape]
-        ax.pcolor(edges[1], edges[0], np.ma.masked_array(np.zeros(hatched.shape), ~hatched), hatch="////",
-                  facecolor=MASKED, edgecolor="0.5", linewidth=0)  # fmt: skip
+        rows, columns = (np.arange(n + 1) - 0.5 for n in hatched.shape)
+        grey = np.ma.masked_array(np.zeros(hatched.shape), ~hatched)
+        ax.pcolor(columns, rows, grey, cmap=ListedColormap([MASKED]), hatch="////", edgecolor="0.5", linewidth=0)
 
 
 def _print(ax: Axes, image: Any, weights: np.ndarray, shown: np.ndarray) -> None:
@@ -197,14 +199,15 @@ def _ink_on(colour: Any) -> str:
 
 def _name_axes(ax: Axes, rows: list[str], columns: list[str], labels: tuple[str, str]) -> None:
     cell = _cell_points(ax, (len(rows), len(columns)))
-    size = max(5.0, min(10.0, 0.8 * cell))
-    rotated = max(map(len, columns)) * 0.62 * size > cell
+    room = cell * min(len(names) / sum(map(bool, names)) for names in (rows, columns))
+    size = max(5.0, min(10.0, 0.8 * room))
+    rotated = max(map(len, columns)) * 0.62 * size > room
     style = {"fontsize": size, "color": INK, "parse_math": False}
     ax.set_xticks(range(len(columns)), columns, rotation=90 if rotated else 0, **style)
     ax.set_yticks(range(len(rows)), rows, **style)
     ax.tick_params(color=INK, length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     ax.set_ylabel(labels[0], color=INK)
-    ax.set_xlabel(labels[1], color=INK)
+    ax.set_xlabel(labels[1], color=INK, labelpad=6)
     ax.xaxis.set_label_position("top")
     for spine in ax.spines.values():
         spine.set_color("0.5")
