@@ -1,0 +1,39 @@
+"""One table of tests for three frameworks: `pytest tests/library --framework numpy|torch|tensorflow`.
+
+PyTorch and TensorFlow can crash each other in one process, so each run tests one of them, always against the NumPy
+specification. A test module says where it belongs in a line `FRAMEWORK = "…"`: "torch", "tensorflow", or "each";
+without one it runs with NumPy alone.
+"""
+
+import os
+import re
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import frameworks
+import hypothesis
+import pytest
+
+# Examples are drawn the same way in every run: a red test is red for everybody.
+hypothesis.settings.register_profile("book", deadline=None, derandomize=True, max_examples=25)
+hypothesis.settings.load_profile("book")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--framework", choices=list(frameworks.ALL), default="numpy")
+
+
+def pytest_ignore_collect(collection_path, config):
+    if collection_path.suffix == ".py" and collection_path.name.startswith("test_"):
+        found = re.search(r'^FRAMEWORK = "(\w+)"', collection_path.read_text(encoding="utf-8"), re.MULTILINE)
+        home = found[1] if found else "numpy"
+        if home not in ("each", config.getoption("--framework")):
+            return True
+    return None
+
+
+@pytest.fixture(scope="session")
+def fw(request):
+    """The framework under test; see `frameworks.py`."""
+    return frameworks.ALL[request.config.getoption("--framework")]()

@@ -1,0 +1,86 @@
+"""The three subpackages are one interface: the same names, signatures and documentation, in the same modules."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import attnlib
+import attnlib.numpy as spec
+
+FRAMEWORK = "each"
+PACKAGE = Path(attnlib.__file__).parent
+MIRRORS = ["torch", "tensorflow"]
+
+# What only one framework has, each with its reason.
+ONLY_IN_NUMPY = {"backward"}  # the others differentiate by themselves
+EXTRA_PARAMETERS = {
+    ("torch", "causal_mask"): {"device"},  # a new tensor needs to know where to live
+    # Keras names its layers and sets their dtype through keyword arguments, and fills masks by name.
+    ("tensorflow", "__init__"): {"kwargs"},
+    ("tensorflow", "call"): {"query_mask", "key_mask", "value_mask", "mask"},
+}
+# Where the documentation goes on after the common part.
+LONGER = {("torch", "scaled_dot_product_attention"), ("tensorflow", "call")}
+CALL = {"numpy": "__call__", "torch": "forward", "tensorflow": "call"}
+
+
+def parameters(function, extra=frozenset()):
+    return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values() if p.name not in extra]
+
+
+def test_names(fw):
+    assert set(fw.attn.__all__) == set(spec.__all__) - (ONLY_IN_NUMPY if fw.name != "numpy" else set())
+    assert sorted(fw.attn.__all__) == fw.attn.__all__
+
+
+@pytest.mark.parametrize("name", sorted(set(spec.__all__) - ONLY_IN_NUMPY))
+def test_signatures_and_documentation(fw, name):
+    mine, theirs = getattr(spec, name), getattr(fw.attn, name)
+    if inspect.isfunction(mine):
+        pairs = [(name, mine, theirs)]
+    else:
+        assert inspect.getdoc(theirs) == inspect.getdoc(mine)
+        pairs = [
+            ("__init__", mine.__init__, theirs.__init__),
+            ("call", mine.__call__, getattr(theirs, CALL[fw.name])),
+        ]
+    for what, a, b in pairs:
+        assert parameters(b, EXTRA_PARAMETERS.get((fw.name, what), set())) == parameters(a), what
+        ours, doc = inspect.getdoc(a), inspect.getdoc(b)
+        if what == "__init__":
+            continue
+        if (fw.name, what) in LONGER:
+            first, _, _ = ours.partition("impl:")
+            assert doc.startswith(first.rstrip()), what
+        else:
+            assert doc == ours, what
+
+
+@pytest.mark.parametrize("mirror", MIRRORS)
+def test_modules_hold_the_same_definitions_in_the_same_order(mirror):
+    def definitions(path):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        kinds = (ast.FunctionDef, ast.ClassDef)
+        return [node.name for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
+
+    files = {p.name for p in (PACKAGE / "numpy").glob("*.py")} - {"backward.py"}
+    assert {p.name for p in (PACKAGE / mirror).glob("*.py")} == files
+    for name in files:
+        assert definitions(PACKAGE / mirror / name) == definitions(PACKAGE / "numpy" / name), name
+
+
+@pytest.mark.parametrize("module", ["attnlib", "attnlib.numpy", "attnlib.exercises"])
+def test_importing_loads_no_framework(module):
+    code = f"import {module}, sys; print([m for m in ('torch', 'tensorflow', 'keras') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_docstring_says_shapes_and_errors(fw):
+    for name in set(fw.attn.__all__) - ONLY_IN_NUMPY:
+        doc = inspect.getdoc(getattr(fw.attn, name))
+        assert "Raises ValueError" in doc or name == "DotProductAttention", name
