@@ -28,7 +28,10 @@ def by_loops(q, k, v, mask=None, bias=None, causal=False, scale=None):
     for at in np.ndindex(*lead, q_len):
         b, i = at[:-1], at[-1]
         seen = [j for j in range(k_len) if mask[b][i, j] and (not causal or j <= i + k_len - q_len)]
-        s = {j: scale * sum(float(x) * float(y) for x, y in zip(q[b][i], k[b][j])) + bias[b][i, j] for j in seen}
+        s = {
+            j: scale * sum(float(x) * float(y) for x, y in zip(q[b][i], k[b][j], strict=True)) + bias[b][i, j]
+            for j in seen
+        }
         total = sum(math.exp(x) for x in s.values())
         for j in seen:
             weights[b][i, j] = math.exp(s[j]) / total
@@ -89,8 +92,8 @@ SCORES = {
 
 def scores_by_loops(name, q, k, *parameters):
     score = {
-        "dot_scores": lambda q, k: sum(a * b for a, b in zip(q, k)),
-        "scaled_dot_scores": lambda q, k: sum(a * b for a, b in zip(q, k)) / math.sqrt(len(q)),
+        "dot_scores": lambda q, k: sum(a * b for a, b in zip(q, k, strict=True)),
+        "scaled_dot_scores": lambda q, k: sum(a * b for a, b in zip(q, k, strict=True)) / math.sqrt(len(q)),
         "general_scores": lambda q, k, W: sum(q[i] * W[i, j] * k[j] for i in range(len(q)) for j in range(len(k))),
         "additive_scores": lambda q, k, Wq, Wk, v: sum(
             v[h] * math.tanh(sum(q * Wq[:, h]) + sum(k * Wk[:, h])) for h in range(len(v))
