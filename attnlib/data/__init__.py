@@ -1,0 +1,1 @@
+"""Data sets of the book: made on the spot or shipped inside a package, never downloaded."""
