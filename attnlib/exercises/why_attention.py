@@ -107,7 +107,7 @@ def check_boxcar_weights(answer):
     with np.errstate(invalid="ignore", divide="ignore"):
         got = run(answer, q, k, 1.5)
     reached = np.linalg.norm(q[:, None] - k[None], axis=-1) <= 1.5
-    require(not same_values(got, reached), "weights must sum to one: divide by the number of keys in reach.")
+    require(not same_values(got, reached * 1.0), "weights must sum to one: divide by the number of keys in reach.")
     over_queries = reached / np.maximum(reached.sum(axis=0, keepdims=True), 1)
     require(
         not same_values(got, over_queries),
