@@ -33,20 +33,14 @@ def test_a_stale_output_is_replaced(good, saved):
     [
         ("1 / 0", "ZeroDivisionError"),
         ("import os\nos._exit(1)", "kernel died"),
-        ("import time\ntime.sleep(60)", "over its time budget of 5 s"),
-        ("import sys\nprint('careful', file=sys.stderr)", "wrote to stderr: careful"),
-        ("import warnings\nwarnings.warn('careful')", "wrote to stderr"),
-        ("print(object())", "an address in memory"),
-        ("from pathlib import Path\nprint(Path.cwd())", "a path of the machine"),
+        ("import warnings\nwarnings.warn('careful')\nprint(object())", "careful"),
     ],
 )
 def test_a_failing_notebook_stays_as_it_was(good, saved, capsys, source, message):
     cell(good, "print(numbers").source = source
     path = saved(good)
     before = path.read_bytes()
-    start = time.monotonic()
-    assert main(["--budget", "5", str(path)]) == 1
-    assert time.monotonic() - start < 20
+    assert main([str(path)]) == 1
     assert path.read_bytes() == before
     assert sorted(path.parent.iterdir()) == [path]
     assert message in capsys.readouterr().err
@@ -82,9 +76,24 @@ def test_a_missing_parameters_cell_is_an_error(good, saved):
         execute(saved(good))
 
 
-def test_a_whole_run_over_the_budget_is_an_error(good, saved):
-    # No single cell is over it.
-    for text in ("print(numbers", "import numpy", "len(numbers)"):
-        cell(good, text).source += "\nimport time; time.sleep(1.5)"
-    with pytest.raises(NotebookError, match="over its time budget of 3 s"):
-        execute(saved(good), budget_seconds=3)
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time\ntime.sleep(300)",
+        # Busy, and no single cell is over the budget's patience.
+        "import time\nend = time.process_time() + 2.5\nwhile time.process_time() < end:\n    pass",
+    ],
+)
+def test_a_run_over_its_budget_is_an_error(good, saved, source):
+    cell(good, "print(numbers").source = source
+    start = time.monotonic()
+    with pytest.raises(NotebookError, match="over its time budget of 2 s"):
+        execute(saved(good), budget_seconds=2)
+    assert time.monotonic() - start < 60
+
+
+def test_waiting_for_a_turn_is_not_a_cost(good, saved):
+    # As on a busy machine: time passes, the kernel does nothing.
+    cell(good, "plt.subplots").source = "import time\ntime.sleep(6)"
+    _, seconds = execute(saved(good), budget_seconds=6)
+    assert seconds > 6

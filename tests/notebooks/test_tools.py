@@ -1,0 +1,107 @@
+"""The remaining tools: pins, the steps of `make test`, a new chapter."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tools import check, new_chapter, pins
+from tools.check import Step
+from tools.hygiene import file_problems
+from tools.run import store
+from tools.variations import load
+
+
+def test_this_environment_is_the_pinned_one():
+    assert pins.main([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("required", "locked", "here", "message"),
+    [
+        ({"numpy": "2.4.6"}, {}, {}, "numpy 2.4.6 is required but not installed"),
+        ({"numpy": "2.4.6"}, {}, {"numpy": "2.4.5"}, "numpy is 2.4.5, pinned is 2.4.6"),
+        ({}, {"six": "1.0"}, {"six": "1.1"}, "six is 1.1, pinned is 1.0"),
+        ({}, {}, {"six": "1.1"}, "six 1.1 is installed but not pinned"),
+        ({"six": "1.0"}, {"six": "1.1"}, {"six": "1.0"}, "six is pinned to 1.0 and to 1.1"),
+    ],
+)
+def test_another_version_is_named(required, locked, here, message):
+    assert message in pins.problems(required, locked, here)
+
+
+def test_constraints_of_another_system_are_no_problem():
+    assert pins.problems({"six": "1.0"}, {"pexpect": "4.9"}, {"six": "1.0"}) == []
+
+
+@pytest.mark.parametrize("line", ["numpy", "numpy>=2", "numpy==2.*", "-r other.txt"])
+def test_a_loose_pin_is_refused(tmp_path, line):
+    path = tmp_path / "requirements.txt"
+    path.write_text(f"# pins\nsix==1.17.0\n{line}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"requirements.txt:3 must read name==version"):
+        pins.read(path)
+
+
+def python(source):
+    return [sys.executable, "-c", source]
+
+
+def test_a_failing_step_hides_no_other(monkeypatch, capfd):
+    ran = python("print('ran')")
+    fails = python("raise SystemExit(3)")
+    steps = [Step("first", (fails, ran)), Step("second", (ran,))]
+    monkeypatch.setattr(check, "steps", lambda: steps)
+    assert check.main([]) == 1
+    out = capfd.readouterr().out
+    assert out.count("ran\n") == 2
+    assert "FAILED  first" in out
+    assert "ok      second" in out
+    assert "FAILED: first" in out
+    assert check.main(["second"]) == 0
+    assert "All steps passed." in capfd.readouterr().out
+
+
+def test_a_step_that_is_not_there_is_an_error(capsys):
+    with pytest.raises(SystemExit):
+        check.main(["nbvla"])
+    assert "no step is called nbvla" in capsys.readouterr().err
+
+
+def test_every_part_of_the_contract_is_a_step():
+    names = {step.name for step in check.steps()}
+    assert {"library numpy", "library torch", "library tensorflow", "nbval", "variations", "site"} <= names
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    monkeypatch.setattr(new_chapter, "BOOK", tmp_path / "book")
+    monkeypatch.setattr("tools.variations.BOOK", tmp_path / "book")
+    monkeypatch.setattr("tools.variations.VARIATIONS", tmp_path / "variations")
+    return tmp_path / "book"
+
+
+def test_a_new_chapter_keeps_the_rules_once_it_is_run(book):
+    notebook = book / "numpy" / "local_attention.ipynb"
+    assert new_chapter.main([str(notebook), "Local attention"]) == 0
+    store(notebook)
+    assert file_problems(notebook) == []
+    assert len(load(notebook)) == 2
+
+
+def test_a_new_chapter_overwrites_nothing(book, capsys):
+    notebook = str(book / "numpy" / "local_attention.ipynb")
+    assert new_chapter.main([notebook, "Local attention"]) == 0
+    assert new_chapter.main([notebook, "Another"]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["local.ipynb", "book/local.ipynb", "book/numpy/local.md"])
+def test_a_chapter_lies_in_a_part(book, capsys, path):
+    assert new_chapter.main([str(book.parent / path), "Local attention"]) == 1
+    assert "a chapter lies at" in capsys.readouterr().err
+
+
+def test_the_setting_is_read_by_the_command():
+    command = [sys.executable, "-m", "tools.repository"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=check.ROOT)
+    assert done.stdout.startswith("https://github.com/")
