@@ -1,3 +1,4 @@
+import page_checks
 import pytest
 import site_files
 
@@ -23,8 +24,29 @@ def browser():
         pytest.exit(str(error), returncode=1)
 
 
+@pytest.fixture(scope="session")
+def shared(browser):
+    """One reader's session for all pages: what they share is fetched once."""
+    with browser.new_context(**page_checks.READER) as context:
+        yield context
+
+
+@pytest.fixture
+def new_page(shared):
+    """Opens pages that are closed after the test."""
+    opened = []
+
+    def new():
+        opened.append(shared.new_page())
+        return opened[-1]
+
+    yield new
+    for page in opened:
+        page.close()
+
+
 @pytest.fixture
 def fresh_page(browser):
-    """A page of its own, with nothing in its storage."""
-    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+    """A page in a session of its own, with nothing in its storage."""
+    with browser.new_context(**page_checks.READER) as context:
         yield context.new_page()

@@ -6,6 +6,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 PHONE = 360
+# Without transitions: what is measured is where things come to rest.
+READER = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light", "reduced_motion": "reduce"}
 
 
 class Listener:
@@ -58,7 +60,8 @@ _MATH = """() => {
     while (walk.nextNode()) {
         const node = walk.currentNode;
         if (node.parentElement.closest('pre, code, script, style, mjx-container')) continue;
-        if (/\\$[^$]+\\$|\\\\\\(|\\\\\\[/.test(node.textContent)) problems.push('raw formula: ' + node.textContent.trim());
+        const text = node.textContent.trim();
+        if (/\\$[^$]+\\$|\\\\\\(|\\\\\\[/.test(text)) problems.push('raw formula: ' + text);
     }
     return problems;
 }"""
@@ -118,7 +121,8 @@ def alternative_texts(page: Page) -> list[str]:
 
 def accessibility(page: Page) -> list[str]:
     """axe-core's serious and critical findings."""
-    results = Axe().run(page, options={"resultTypes": ["violations"]})
+    # Without preload: it loads style sheets a second time, from addresses that are not theirs.
+    results = Axe().run(page, options={"resultTypes": ["violations"], "preload": False})
     return [
         f"{found['impact']}: {found['id']}: {node['html'][:160]} ({'; '.join(c['message'] for c in node['any'])})"
         for found in results.response["violations"]

@@ -21,14 +21,14 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def opened(request, site, browser):
+def opened(request, site, shared):
     """One page, opened once for all the checks on it."""
-    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        page = context.new_page()
-        listener = page_checks.Listener(page, site)
-        page.goto(f"{site}/{request.param}.html")
-        page_checks.settle(page)
-        yield Opened(request.param, page, listener)
+    page = shared.new_page()
+    listener = page_checks.Listener(page, site)
+    page.goto(f"{site}/{request.param}.html")
+    page_checks.settle(page)
+    yield Opened(request.param, page, listener)
+    page.close()
 
 
 every_page = pytest.mark.parametrize("opened", PAGES, indirect=True, scope="module")
