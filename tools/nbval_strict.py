@@ -91,6 +91,7 @@ def pytest_configure(config):
     stack.enter_context(surroundings(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
 
 
-def pytest_unconfigure(config):
-    nbval.plugin.RunningKernel = RunningKernel
-    config.stash[STACK].close()
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    # Not in pytest_unconfigure: the workers of xdist end without it.
+    session.config.stash[STACK].close()
