@@ -8,7 +8,6 @@ import pytest
 
 from attnlib import check
 
-
 SETUP = Path(__file__).resolve().parents[2] / "book" / "setup.md"
 
 
