@@ -12,7 +12,7 @@ def test_every_file_names_the_repository_of_the_setting():
 
 def test_the_files_that_must_name_it_do():
     url = read().url
-    for name in ("pyproject.toml", "CITATION.cff", "README.md"):
+    for name in ("pyproject.toml", "CITATION.cff"):
         assert url in (ROOT / name).read_text(encoding="utf-8"), f"{name} does not name {url}"
 
 
