@@ -52,6 +52,10 @@ def one_batch_too_many(q, k):
     return (q @ k.T)[None]
 
 
+def singular(q, k):
+    return np.linalg.inv(np.zeros((2, 2)))  # mine
+
+
 def like_keras(q, k):
     raise ValueError(
         "Exception encountered when calling Bad.call().\n\n\x1b[1m{{node MatMul}} sizes differ\x1b[0m\n\nmore"
@@ -67,6 +71,7 @@ def half_right(q, k):
     [
         (raises_deep_inside, "your code raised ValueError: matmul: "),
         (raises_deep_inside, " (in the line `return np.matmul(q, k)`)"),
+        (singular, "your code raised LinAlgError: Singular matrix (in the line `return np.linalg.inv("),
         (like_keras, "your code raised ValueError: sizes differ (in the line `raise "),
         (lambda: 0, "your code raised TypeError: "),
         (one_batch_too_many, "the scores: the shape is (1, 3, 4), it must be (3, 4). score i, j"),
@@ -91,6 +96,11 @@ def test_a_single_number_has_no_place(capsys):
     assert check_number(0.25) is True
     check_number(0.5)
     assert capsys.readouterr().out.endswith("Not yet: your number: found 0.5, expected 0.25.\n")
+
+
+def test_a_nan_is_right_where_it_is_expected():
+    same([np.nan, 1.0], [np.nan, 1.0])
+    assert not same_values([1.0, np.nan], [np.nan, 1.0])
 
 
 def test_masks_must_be_boolean(capsys):

@@ -201,6 +201,7 @@ def test_characters_without_a_glyph_are_named_and_nothing_warns():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         draw(alignment(np.eye(5), "年월हع$", "$a$b_"))
+        draw(heatmap(WEIGHTS, queries=[r"$\frac$", "$$"]))  # a token is not a formula
 
 
 @pytest.mark.parametrize(
