@@ -64,9 +64,7 @@ def run(answer: Callable, *args: Any, **kwargs: Any) -> Any:
     try:
         got = answer(*map(_copied, args), **{name: _copied(value) for name, value in kwargs.items()})
     except Exception as error:
-        raise NotYet(
-            f"your code raised {type(error).__name__}: {_gist(error)}{_where(error, answer)}"
-        ) from None
+        raise NotYet(f"your code raised {type(error).__name__}: {_gist(error)}{_where(error, answer)}") from None
     require(not _is_stub(got), "your function returned nothing: replace the `...`, and end with `return`.")
     return got
 
@@ -84,9 +82,7 @@ def require_shape(got: Any, shape: tuple[int, ...], name: str = "the result", *,
     require(came == tuple(shape), f"{name}: the shape is {came}, it must be {tuple(shape)}. {hint}")
 
 
-def same(
-    got: Any, expected: Any, name: str = "the result", *, hint: str = "", tolerance: float = 1e-4
-) -> None:
+def same(got: Any, expected: Any, name: str = "the result", *, hint: str = "", tolerance: float = 1e-4) -> None:
     """End the check unless `got` has the shape and the values of `expected`; `hint` says where to look.
 
     The shape comes first. Two numbers are the same within `tolerance`, relative to numbers larger than 1.
