@@ -16,6 +16,13 @@ function labelFoldedCells() {
   }
 }
 
+// ---- what the check of an exercise says is prose: book.css lets it wrap ----
+function markAnswers() {
+  for (const output of document.querySelectorAll(".cell_output pre")) {
+    if (/^(Not yet|Correct): /.test(output.textContent)) output.classList.add("answer");
+  }
+}
+
 // ---- a box that scrolls can be scrolled with the keyboard ----
 function makeScrollBoxesReachable() {
   const boxes = "pre, .pst-scrollable-table-container, div.math, .cell_output .output, mjx-container[display]";
@@ -81,6 +88,7 @@ function addReadBox() {
 }
 
 labelFoldedCells();
+markAnswers();
 addReadBox();
 showTicks(readPages());
 window.addEventListener("load", makeScrollBoxesReachable);

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 
 import page_checks
@@ -63,3 +64,16 @@ def test_the_example_on_the_first_page_prints_what_it_says():
     with contextlib.redirect_stdout(output):
         exec(compile(code, "book/index.md", "exec"), {})
     assert output.getvalue() == printed
+
+
+def test_the_map_lists_every_chapter_with_its_reading_time():
+    text = (BOOK / "index.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"\]\((\w+/\w+\.ipynb)\).*\| (\d+) min \|", text))
+    chapters = {}
+    for page in site_files.pages():
+        path = site_files.source(page)
+        if path.suffix == ".ipynb":
+            opening = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+            minutes = re.search(r"Reading time\W+(?:about )?(\d+) minutes", opening)
+            chapters[path.relative_to(BOOK).as_posix()] = minutes[1] if minutes else "not said"
+    assert listed == chapters
