@@ -9,6 +9,11 @@ from tools.hygiene import RULES, file_problems, problems
 from tools.paths import name_of, notebooks
 
 
+def test_the_book_has_notebooks():
+    # Without any, the tests of each would pass by not being there.
+    assert len(notebooks()) >= 3
+
+
 @pytest.mark.parametrize("notebook", notebooks(), ids=name_of)
 def test_committed_notebook_keeps_the_rules(notebook):
     assert file_problems(notebook) == []
