@@ -53,6 +53,15 @@ def sequences(**named):
             raise ValueError(f"{name} must not be empty, got shape {show(dims)}")
 
 
+def batched(**named):
+    """Every argument has an axis for the batch before `[length, features]`."""
+    sequences(**named)
+    for name, array in named.items():
+        dims = shape(array)
+        if len(dims) < 3:
+            raise ValueError(f"{name} must be [batch, ..., length, features], got shape {show(dims)}")
+
+
 def same(first, axis_of_first, second, axis_of_second, what, **named):
     """One axis of the argument called `first` is as long as one of the argument called `second`."""
     one, two = shape(named[first]), shape(named[second])

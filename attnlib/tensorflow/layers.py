@@ -61,12 +61,15 @@ class _Attention(keras.layers.Layer):
 
         query_mask, key_mask, value_mask, mask: `[..., length]`, filled by Keras: which positions are not padding.
         Padded keys are not attended to. Padded queries are computed like any other; the output carries their mask.
+        Unlike the functions, and as in any Keras layer, the first axis is always the batch: two axes are an error.
         """
         if key is None:
             key = query
             key_mask = _and(key_mask, query_mask, mask)
         if value is None:
             value = key
+        # Without an axis for the batch, the examples of the batch would attend to each other.
+        _checks.batched(query=query, key=key, value=value)
         scores = self.scores(query, key)
         _checks.values(key, value)
         _checks.mask("attention_mask", attention_mask, _checks.shape(scores))
