@@ -53,13 +53,19 @@ def sequences(**named):
             raise ValueError(f"{name} must not be empty, got shape {show(dims)}")
 
 
-def batched(**named):
-    """Every argument has an axis for the batch before `[length, features]`."""
+def layer(query, key, value):
+    """What a layer is called with: `[batch, ..., length, features]`, and one value for each key.
+
+    The batch must be there. Without it, states `[batch, features]` would pass for one sequence, and the examples of
+    a batch would attend to each other.
+    """
+    named = {"query": query, "key": key, "value": value}
     sequences(**named)
     for name, array in named.items():
-        dims = shape(array)
-        if len(dims) < 3:
-            raise ValueError(f"{name} must be [batch, ..., length, features], got shape {show(dims)}")
+        if len(shape(array)) < 3:
+            raise ValueError(f"{name} must be [batch, ..., length, features], got shape {show(shape(array))}")
+    same("key", -2, "value", -2, "length", key=key, value=value)
+    leading(**named)
 
 
 def same(first, axis_of_first, second, axis_of_second, what, **named):
