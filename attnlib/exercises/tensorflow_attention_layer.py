@@ -83,8 +83,7 @@ def check_masked_mean(layer):
     """A layer that pools over the real positions."""
     require(inspect.isclass(layer) and issubclass(layer, keras.layers.Layer), "a Keras layer class is expected here.")
     x = np.random.default_rng(0).normal(size=(3, 4, 2)).astype("float32")
-    x[0, 3:], x[1, 1:], x[2] = 0, 0, 0
-    real = np.any(x != 0, axis=-1)
+    real = np.arange(4) < np.array([[3], [1], [0]])  # the padding is not zeros, so that it shows
     names = list(inspect.signature(layer.call).parameters)[1:]  # without self
     require("mask" in names, f"Keras fills an argument of `call` that is called `mask`; yours: {', '.join(names)}.")
 
@@ -94,13 +93,15 @@ def check_masked_mean(layer):
             warnings.simplefilter("ignore", UserWarning)
             return run(lambda tensor: layer()(tensor, mask=mask), tensor)
 
-    got = pooled(keras.layers.Masking()(x[:2]))
-    require_shape(got, (2, 2), "the mean", hint="The time axis, axis 1, goes away.")
+    got = pooled(tf.constant(x), tf.constant(real))
+    require_shape(got, (3, 2), "the mean", hint="The time axis, axis 1, goes away.")
+    got = as_array(got)
     hint = "Divide the sum over the real positions by how many there are."
-    require(not same_values(got, x[:2].mean(axis=1)), f"padded positions are counted. {hint}")
-    same(got, [x[0, :3].mean(axis=0), x[1, 0]], "the mean", hint=hint)
-    empty = as_array(pooled(tf.constant(x), tf.constant(real)))
-    same(empty[2], [0, 0], "the mean of nothing", hint="tf.math.divide_no_nan gives 0 for 0 / 0.")
+    require(not same_values(got, x.mean(axis=1)), f"padded positions are counted. {hint}")
+    same(got[:2], [x[0, :3].mean(axis=0), x[1, 0]], "the mean", hint=hint)
+    same(got[2], [0, 0], "the mean of nothing", hint="tf.math.divide_no_nan gives 0 for 0 / 0.")
+    padded = x * real[:, :, None]
+    same(pooled(keras.layers.Masking()(padded)), got, "the mean with the mask that Keras fills in")
     plain = pooled(tf.constant(x))
     same(plain, x.mean(axis=1), "the mean without a mask", hint="`mask` is None then, and all positions are real.")
     return "the mask arrived by its name, and padding has no say."

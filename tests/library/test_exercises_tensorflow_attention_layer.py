@@ -53,6 +53,13 @@ class WholeLength(Mean):
         return super().call(x) if mask is None else tf.reduce_mean(x * tf.cast(mask, x.dtype)[:, :, None], axis=1)
 
 
+class PaddingSummed(Mean):
+    def call(self, x, mask=None):
+        if mask is None:
+            return super().call(x)
+        return tf.reduce_sum(x, axis=1) / tf.reduce_sum(tf.cast(mask, x.dtype), axis=1)[:, None]
+
+
 class NotANumber(Mean):
     def call(self, x, mask=None):
         if mask is None:
@@ -115,6 +122,7 @@ WRONG = [
     ("yours: x, padding_mask", ex.check_masked_mean, OtherName),
     ("padded positions are counted", ex.check_masked_mean, MaskIgnored),
     ("the mean: found", ex.check_masked_mean, WholeLength),
+    ("the mean: found", ex.check_masked_mean, PaddingSummed),
     ("gives 0 for 0 / 0", ex.check_masked_mean, NotANumber),
     ("without a mask", ex.check_masked_mean, NeedsMask),
     ("axis 1, goes away", ex.check_masked_mean, WrongAxis),
