@@ -111,6 +111,8 @@ def test_an_image_that_says_nothing_is_seen(altered, alt):
     [
         ('<p style="color: #999; background: #fff">pale</p>', "color-contrast", "light"),
         ('<p style="color: #555">dark on dark</p>', "color-contrast", "dark"),
+        ('<pre><span style="color: #999">pale</span></pre>', "contrast of code", "light"),
+        ('<pre><span style="color: #666">dark on dark</span></pre>', "contrast of code", "dark"),
         ("<button></button>", "button-name", "light"),
         ('<img src="../_static/logo.svg">', "image-alt", "light"),
     ],
