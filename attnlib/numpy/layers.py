@@ -44,7 +44,7 @@ class DotProductAttention(_Attention):
     """Attention with scaled dot products; it has no parameters.
 
     scale: what multiplies the dot products, by default 1/√d; 1.0 gives plain dot products.
-    Source: Vaswani et al. (2017), eq. 1; unscaled: Luong, Pham and Manning (2015), eq. 8.
+    Source: Vaswani et al. (2017), eq. 1; unscaled: Luong, Pham and Manning (2015), section 3.1.
     """
 
     def __init__(self, *, scale=None):
@@ -60,7 +60,7 @@ class GeneralAttention(_Attention):
 
     d_query, d_key: widths of queries and keys. seed: of the initial `weight` `[d_query, d_key]`.
     Raises ValueError for a width that is not an integer of at least 1.
-    Source: Luong, Pham and Manning (2015), eq. 8, "general".
+    Source: Luong, Pham and Manning (2015), section 3.1, "general".
     """
 
     def __init__(self, d_query, d_key, *, seed=None):

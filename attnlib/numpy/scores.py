@@ -1,8 +1,8 @@
 """Score functions (compatibility functions): how well does each query match each key?
 
-    dot         s(q, k) = q · k                        Luong, Pham and Manning (2015), eq. 8
+    dot         s(q, k) = q · k                        Luong, Pham and Manning (2015), section 3.1
     scaled dot  s(q, k) = q · k / sqrt(d)              Vaswani et al. (2017), eq. 1
-    general     s(q, k) = q · (W k)                    Luong, Pham and Manning (2015), eq. 8
+    general     s(q, k) = q · (W k)                    Luong, Pham and Manning (2015), section 3.1
     additive    s(q, k) = v · tanh(W_q q + W_k k)      Bahdanau, Cho and Bengio (2015), appendix A.1.2
 
 Vectors are rows here, so a matrix stands on their right: `q @ W_q`.
@@ -17,7 +17,7 @@ def dot_scores(q, k):
     """`[..., q_len, d], [..., k_len, d] -> [..., q_len, k_len]`: the dot product of every query with every key.
 
     Raises ValueError when the widths differ or the leading axes do not broadcast.
-    Source: Luong, Pham and Manning (2015), eq. 8, "dot".
+    Source: Luong, Pham and Manning (2015), section 3.1, "dot".
     """
     _checks.dot(q, k)
     return q @ np.swapaxes(k, -1, -2)
@@ -38,7 +38,7 @@ def general_scores(q, k, weight):
     """`[..., q_len, d_q], [..., k_len, d_k], [d_q, d_k] -> [..., q_len, k_len]`: the bilinear form q W kᵀ.
 
     Raises ValueError when `weight` does not fit between queries and keys.
-    Source: Luong, Pham and Manning (2015), eq. 8, "general".
+    Source: Luong, Pham and Manning (2015), section 3.1, "general".
     """
     _checks.general(q, k, weight)
     return q @ weight @ np.swapaxes(k, -1, -2)
