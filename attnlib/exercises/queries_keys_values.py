@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from attnlib.exercises._answers import as_array, exercise, require, run, same, same_values, unpack
+from attnlib.exercises._answers import as_array, exercise, require, require_shape, run, same, same_values, unpack
 from attnlib.numpy import masked_softmax, scaled_dot_product_attention
 from attnlib.numpy.backward import scaled_dot_product_attention_vjp
 
@@ -13,7 +13,9 @@ from attnlib.numpy.backward import scaled_dot_product_attention_vjp
 @exercise
 def check_gap(answer):
     """The gap at which one key of a thousand has 99 % of the weight, when all others score the same."""
+    require_shape(answer, (), "g", hint="It is one number.")
     gap = float(as_array(answer, "g"))
+    require(math.isfinite(gap), f"a finite number is expected, yours is {gap}.")
     for wrong, message in (
         (math.log(99), "that is the gap to a single other key; there are 999 of them."),
         (math.log(0.99), "solve 1 / (1 + 999·exp(−g)) = 0.99 for g; ln 0.99 is below 0."),
@@ -37,11 +39,17 @@ def check_hard(answer):
     """(queries, keys, values) -> answers and one-hot weights of the best key."""
     rng = np.random.default_rng(3)
     q, k, v = rng.normal(size=(3, 2)), rng.normal(size=(4, 2)), rng.normal(size=(4, 5))
+    k *= np.array([[3.0], [1.0], [0.3], [3.0]])  # of different lengths, so that a cosine chooses another key
     answers, weights = unpack(run(answer, q, k, v), "answers", "weights")
     scores = q @ k.T
     best = np.eye(4)[scores.argmax(axis=-1)]
-    soft = masked_softmax(scores)
-    require(not same_values(weights, soft), "these are softmax weights; a hard lookup has a single 1 in each row.")
+    for soft in (masked_softmax(scores), masked_softmax(scores / math.sqrt(2))):
+        require(not same_values(weights, soft), "these are softmax weights; a hard lookup has a single 1 in each row.")
+    cosine = np.eye(4)[(scores / np.linalg.norm(k, axis=-1)).argmax(axis=-1)]
+    require(
+        not same_values(weights, cosine),
+        "these are the keys of the best angle (cosine); compare with the dot product itself, long keys and all.",
+    )
     worst = np.eye(4)[scores.argmin(axis=-1)]
     require(not same_values(weights, worst), "that is the key with the smallest dot product; the largest is asked for.")
     over_queries = (scores == scores.max(axis=0)).astype(float)

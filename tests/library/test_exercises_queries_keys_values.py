@@ -148,3 +148,22 @@ def test_is_right(answer, mistake, capsys):
     assert ex.check_is_right(against_attnlib(4, 4, 4, 4)) is True
     capsys.readouterr()
     assert mistake in said(capsys, ex.check_is_right, answer)
+
+
+def test_a_gap_is_one_finite_number(capsys):
+    assert "It is one number" in said(capsys, ex.check_gap, [11.5])
+    assert "a finite number" in said(capsys, ex.check_gap, math.nan)
+
+
+def test_hard_takes_the_dot_product_not_the_angle(capsys):
+    def cosine(q, k, v):
+        return hard(q, k / np.linalg.norm(k, axis=-1, keepdims=True), v)
+
+    assert "(cosine)" in said(capsys, ex.check_hard, cosine)
+
+
+def test_hard_is_not_a_scaled_softmax(capsys):
+    def soft(q, k, v):
+        return attn.scaled_dot_product_attention(q, k, v, return_weights=True)
+
+    assert "these are softmax weights" in said(capsys, ex.check_hard, soft)
