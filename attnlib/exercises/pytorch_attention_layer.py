@@ -20,6 +20,7 @@ def check_parameter_count(parameters, at_200):
         (2 * right // 3, "you counted two matrices, there are three."),
         (right + 3 * 64, "these are linear maps with `bias=False`."),
         (4 * 512 * 64, "there is no output projection in this layer."),
+        (right + 64 * 64, "there is no output projection in this layer."),
         (32 * right, "the batch shares its parameters: leave the 32 out."),
         (100 * right, "all positions share the parameters: leave the 100 out."),
     ):
@@ -83,6 +84,8 @@ def check_causal_with_cache(answer):
             require(not same_values(got, plain), "nothing is masked: a query sees what comes after it.")
             upper = F.scaled_dot_product_attention(q, k, v, attn_mask=mask.T)
             require(not same_values(got, upper), "this sees the future and not the past: query i sees j ≤ i.")
+            inverted = F.scaled_dot_product_attention(q, k, v, attn_mask=~mask)
+            require(not same_values(got, inverted), "the mask is inverted: here True means may attend.")
         if q_len == 2:
             first = F.scaled_dot_product_attention(q, k, v, is_causal=True)
             message = "the first query is aligned to the first key, as `is_causal=True` does: build a mask."
@@ -97,6 +100,8 @@ def check_leaks_across_batch(answer):
     x = _normal(3, 5, 4)
 
     def tight(x):
+        if x.ndim != 3:
+            raise ValueError(f"the layer takes [batch, length, d], and was given {tuple(x.shape)}")
         return F.scaled_dot_product_attention(x, x, x)
 
     def swapped(x):

@@ -4,21 +4,26 @@ import math
 
 import numpy as np
 
-from attnlib.exercises._answers import as_array, exercise, require, run, same, same_values
+from attnlib.exercises._answers import as_array, exercise, require, require_shape, run, same, same_values
 
 
 @exercise
 def check_character_accuracy(answer):
     """The accuracy of a character at which nine in ten texts of ten characters are right."""
-    p = float(as_array(answer, "p"))
-    require(0 < p < 1, f"an accuracy lies between 0 and 1, yours is {p:g}.")
+    require_shape(answer, (), "p", hint="One number is asked for.")
+    p = as_array(answer, "p")
+    require(p.dtype.kind != "c" and 0 < p < 1, f"an accuracy lies between 0 and 1, yours is {p:g}.")
     require(
         not math.isclose(p, 0.9**10, rel_tol=1e-2),
         "that is how many texts are right if each character is right nine times in ten; turn it round.",
     )
     require(not math.isclose(p, 0.9, rel_tol=2e-3), "then only 35 % of the texts would be right: 0.9¹⁰.")
     require(
-        abs(p - 0.9**0.1) < 5e-4,
+        not math.isclose(p, 0.99, rel_tol=1e-5),
+        "nearly: ten errors of 0.01 add up to 0.1 only if no date has two; with p = 0.99, p¹⁰ = 0.904.",
+    )
+    require(
+        abs(p - 0.9**0.1) < 1e-4,
         f"with p = {p:.4f} the share of right texts is p¹⁰ = {p**10:.3f}; it should be 0.900. "
         f"Give p with four decimals.",
     )

@@ -53,9 +53,14 @@ def check_leaks(leaks):
     }
     for what, (layer, expected) in verdicts.items():
         got = run(leaks, layer, x)
-        require(isinstance(got, bool | np.bool_), f"return True or False, not {type(got).__name__}.")
+        got = as_array(got, "the verdict")
+        require(got.shape == () and got.dtype == bool, f"return True or False, one for the layer, not {got}.")
         if got and not expected:
-            require(False, f"{what} is called leaky. The changed example itself may change: compare the others.")
+            require(
+                False,
+                f"{what} is called leaky. Only the changed example may come out changed: "
+                "compare the others, and begin each time with the x you were given.",
+            )
         require(got == expected, f"{what} leaks, and it was not noticed. Change each example in turn, not just one.")
     return "it finds a leak in either direction, and accuses nobody wrongly."
 
@@ -70,6 +75,10 @@ def check_scores_with_bias(function):
     require_shape(got, (3, 4), "the scores", hint="One row a query, one column a key.")
     got = as_array(got)
     require(not same_values(got, q @ weight @ k.T), "the bias is not used.")
+    if same_values(got, (q + bias) @ weight @ k.T):  # before the projection: another one, as good
+        return "b W k differs from key to key: the layer can prefer some keys whatever the query."
+    scaled = (q @ weight + bias) @ k.T / q.shape[-1] ** 0.5
+    require(not same_values(got, scaled), "these are divided by √d: here the scores are wanted without scaling.")
     shifts = got - q @ weight @ k.T
     constant = np.allclose(shifts, shifts[:, :1], atol=1e-4)
     require(not constant, "the bias adds the same to every score of a query, and the softmax cancels it. " + hint)

@@ -22,7 +22,9 @@ def test_stubs_are_told_to_write_something(check, capsys):
 def test_the_accuracy_of_a_character(capsys):
     assert ex.check_character_accuracy(0.9895)
     capsys.readouterr()
-    for wrong, words in [(0.349, "turn it round"), (0.9, "35 %"), (0.97, "p¹⁰"), (99.0, "between"), (..., "replace")]:
+    mistakes = [(0.349, "turn it round"), (0.9, "35 %"), (0.97, "p¹⁰"), (0.99, "nearly"), (99.0, "between")]
+    unreadable = [(..., "replace"), ([0.9895, 0.1], "One number"), (1j, "between"), (float("nan"), "between")]
+    for wrong, words in mistakes + unreadable:
         assert words in said(capsys, ex.check_character_accuracy, wrong)
 
 

@@ -26,6 +26,17 @@ def detector(*positions, others=True):
     return leaks
 
 
+def keeps_its_changes(layer, x):
+    """Changes one example after the other without undoing it, so that the earlier ones differ from before."""
+    before = np.asarray(layer(x))
+    for i in range(len(x)):
+        x[i] += 1
+        others = np.arange(len(x)) != i
+        if not np.allclose(np.asarray(layer(x))[others], before[others], atol=1e-6):
+            return True
+    return False
+
+
 class Mean(keras.layers.Layer):
     def call(self, x, mask=None):
         if mask is None:
@@ -82,7 +93,9 @@ RIGHT = [
     (ex.check_leak, (SHARE, 1 - SHARE)),
     (ex.check_leak, [0.73, 0.27]),
     (ex.check_leaks, detector(0, 1, 2, 3)),
+    (ex.check_leaks, lambda layer, x: tf.constant(detector(0, 1, 2, 3)(layer, x))),
     (ex.check_scores_with_bias, lambda q, k, w, b: tf.matmul(q @ w + b, k, transpose_b=True)),
+    (ex.check_scores_with_bias, lambda q, k, w, b: tf.matmul((q + b) @ w, k, transpose_b=True)),
     (ex.check_masked_mean, Mean),
 ]
 WRONG = [
@@ -99,6 +112,7 @@ WRONG = [
     ("compare the others", ex.check_leaks, detector(0, 1, 2, 3, others=False)),
     ("it was not noticed", ex.check_leaks, lambda layer, x: False),
     ("is called leaky", ex.check_leaks, lambda layer, x: True),
+    ("begin each time", ex.check_leaks, keeps_its_changes),
     ("returned nothing", ex.check_scores_with_bias, lambda q, k, w, b: ...),
     ("the bias is not used", ex.check_scores_with_bias, lambda q, k, w, b: tf.matmul(q @ w, k, transpose_b=True)),
     (
@@ -110,6 +124,11 @@ WRONG = [
         "the softmax cancels it",
         ex.check_scores_with_bias,
         lambda q, k, w, b: tf.matmul(q @ w, k, transpose_b=True) + b[0],
+    ),
+    (
+        "without scaling",
+        ex.check_scores_with_bias,
+        lambda q, k, w, b: tf.matmul(q @ w + b, k, transpose_b=True) / 5**0.5,
     ),
     (
         "the weight is transposed",
