@@ -97,10 +97,14 @@ def check_masked_mean(layer):
     require("mask" in names, f"Keras fills an argument of `call` that is called `mask`; yours: {', '.join(names)}.")
 
     def pooled(tensor, mask=None):
+        def called(tensor):
+            return layer()(tensor, mask=mask)
+
+        called.__module__ = layer.__module__  # an error names the line in the learner's layer, not this one
         with warnings.catch_warnings():
             # Keras warns that the mask goes no further. It need not: the output has no time axis.
             warnings.simplefilter("ignore", UserWarning)
-            return run(lambda tensor: layer()(tensor, mask=mask), tensor)
+            return run(called, tensor)
 
     got = pooled(tf.constant(x), tf.constant(real))
     require_shape(got, (3, 2), "the mean", hint="The time axis, axis 1, goes away.")

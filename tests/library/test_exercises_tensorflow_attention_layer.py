@@ -84,6 +84,11 @@ class NeedsMask(Mean):
         return super().call(x, tf.zeros(x.shape[:2], bool) if mask is None else mask)
 
 
+class Raises(Mean):
+    def call(self, x, mask=None):
+        return tf.reduce_mean(x, axis=7)
+
+
 class WrongAxis(Mean):
     def call(self, x, mask=None):
         return tf.reduce_mean(x, axis=2)
@@ -145,6 +150,7 @@ WRONG = [
     ("gives 0 for 0 / 0", ex.check_masked_mean, NotANumber),
     ("without a mask", ex.check_masked_mean, NeedsMask),
     ("axis 1, goes away", ex.check_masked_mean, WrongAxis),
+    ("(in the line `return tf.reduce_mean(x, axis=7)`)", ex.check_masked_mean, Raises),
 ]
 
 
