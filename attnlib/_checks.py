@@ -175,3 +175,143 @@ def lengths_in_range(smallest, largest, max_len):
 def choice(name, got, options):
     if got not in options:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {got!r}")
+
+
+def positive(name, number):
+    """A number above zero, a finite one."""
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number < float("inf"):
+        raise ValueError(f"{name} must be a number above 0, got {number!r}")
+
+
+def learned_positions(x, start, weight):
+    """Sequences that end before the learned positions do; a length or a start not known yet is not checked."""
+    sequences(x=x)
+    max_len, d = shape(weight)
+    n, width = shape(x)[-2:]
+    if width not in (None, d):
+        raise ValueError(f"x must be [..., length, {d}], as wide as the positions, got shape {show(shape(x))}")
+    if isinstance(start, (int, float)):
+        if isinstance(start, (bool, float)) or start < 0:
+            raise ValueError(f"start must be an integer of at least 0, got {start!r}")
+        if n is not None and start + n > max_len:
+            raise ValueError(
+                f"x must end within the max_len {max_len} positions, got shape {show(shape(x))} and start {start}"
+            )
+
+
+def buckets(num_buckets, max_distance, bidirectional):
+    """Each direction has buckets of one distance, at least one, and of growing ranges up to `max_distance`."""
+    length("num_buckets", num_buckets)
+    length("max_distance", max_distance)
+    least = 4 if bidirectional else 2
+    if num_buckets < least or (bidirectional and num_buckets % 2):
+        even = "an even number " if bidirectional else ""
+        raise ValueError(f"num_buckets must be {even}of at least {least}, got {num_buckets}")
+    exact = num_buckets // least
+    if max_distance <= exact:
+        raise ValueError(
+            f"max_distance must be above {exact}, the distances that have a bucket each, got {max_distance}"
+        )
+
+
+def even(name, n):
+    length(name, n)
+    if n % 2:
+        raise ValueError(f"{name} must be even, got {n}")
+
+
+def rotary(x, positions, base, pairing):
+    """Sequences of even width, and a position for each of their vectors."""
+    sequences(x=x)
+    arrays(positions=positions)
+    if dtype_name(positions) not in INTEGER | FLOATING:
+        raise ValueError(f"positions must be numbers, got {dtype_name(positions)}")
+    dims = shape(x)
+    if dims[-1] is not None and dims[-1] % 2:
+        raise ValueError(f"x must have an even last axis (d), got shape {show(dims)}")
+    got, target = shape(positions), dims[:-1]
+    pairs = zip(reversed(got), reversed(target), strict=False)
+    if len(got) > len(target) or not all(n in (1, None) or m is None or n == m for n, m in pairs):
+        raise ValueError(f"positions must broadcast to {show(target)} for x {show(dims)}, got shape {show(got)}")
+    positive("base", base)
+    choice("pairing", pairing, ["halves", "interleaved"])
+
+
+def key_mask(name, array, scores_shape):
+    """A mask that is the same for every query: boolean, `[..., 1, k_len]`; None is no mask."""
+    if array is not None:
+        mask(name, array, scores_shape)
+        if len(shape(array)) > 1 and shape(array)[-2] not in (1, None):
+            raise ValueError(
+                f"{name} must be the same for every query, [..., 1, k_len], for the scores {show(scores_shape)}, "
+                f"got shape {show(shape(array))}"
+            )
+
+
+def heads(d_model, num_heads, num_kv_heads, head_dim):
+    """Sizes of multi-head attention that fit together; returns those left open, `num_kv_heads` and `head_dim`."""
+    length("d_model", d_model)
+    length("num_heads", num_heads)
+    if num_kv_heads is None:
+        num_kv_heads = num_heads
+    length("num_kv_heads", num_kv_heads)
+    if num_heads % num_kv_heads:
+        raise ValueError(f"num_kv_heads must divide num_heads {num_heads}, got {num_kv_heads}")
+    if head_dim is None:
+        if d_model % num_heads:
+            raise ValueError(f"num_heads must divide d_model {d_model} where head_dim is not given, got {num_heads}")
+        head_dim = d_model // num_heads
+    length("head_dim", head_dim)
+    return num_kv_heads, head_dim
+
+
+def multihead(query, key, value, w_query, *, precision=True):
+    """Sequences as wide as the layer, a value for each key; returns how many axes they have at most.
+
+    precision: whether they must agree with the layer in that too; under PyTorch's autocast they need not.
+    """
+    named = {"query": query, "key": key, "value": value}
+    sequences(**named)
+    d_model = shape(w_query)[0]
+    for name, array in named.items():
+        if shape(array)[-1] not in (None, d_model):
+            got = show(shape(array))
+            raise ValueError(f"{name} must be [..., length, {d_model}], as wide as the layer, got shape {got}")
+    same("key", -2, "value", -2, "length", **named)
+    leading(**named)
+    if precision:
+        floating(query=query, w_query=w_query)
+    return max(len(shape(array)) for array in named.values())
+
+
+def head_scores(query, key, num_heads, attention_mask, attention_bias, cache):
+    """A mask for all heads, or with one axis more for each; a bias for each. Keys of the cache come first."""
+    *axes, q_len, k_len = scores_shape(query, key)
+    if cache is not None:
+        k_len = None if None in (k_len, cache.past) else k_len + cache.past
+    per_head = (*axes, num_heads, q_len, k_len)
+    if attention_mask is not None:
+        arrays(attention_mask=attention_mask)
+        alike = len(shape(attention_mask)) < len(per_head)
+        mask("attention_mask", attention_mask, (*axes, q_len, k_len) if alike else per_head)
+    if attention_bias is not None:
+        floating(query=query, attention_bias=attention_bias)
+        broadcasts("attention_bias", attention_bias, per_head)
+
+
+def continues(**named):
+    """New and cached sequences (a pair for each name) differ in length only."""
+    for name, (new, cached) in named.items():
+        if dtype_name(new) != dtype_name(cached):
+            raise ValueError(f"{name} must have the cache's dtype {dtype_name(cached)}, got {dtype_name(new)}")
+        one, two = shape(new), shape(cached)
+        pairs = zip((*one[:-2], one[-1]), (*two[:-2], two[-1]), strict=False)
+        if len(one) != len(two) or any(n != m for n, m in pairs if None not in (n, m)):
+            expected = (*two[:-2], None, two[-1])
+            raise ValueError(f"{name} must continue the cache {show(expected)}, got shape {show(one)}")
+
+
+def share(name, number):
+    """A share of a whole that leaves something: at least 0 and below 1."""
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < 1:
+        raise ValueError(f"{name} must be a number of at least 0 and below 1, got {number!r}")

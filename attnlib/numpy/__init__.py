@@ -4,6 +4,16 @@ from attnlib.numpy import backward
 from attnlib.numpy.dense import attend, scaled_dot_product_attention
 from attnlib.numpy.layers import AdditiveAttention, DotProductAttention, GeneralAttention
 from attnlib.numpy.masks import causal_mask, padding_mask
+from attnlib.numpy.positions import (
+    LearnedPositions,
+    RelativePositionBias,
+    alibi_bias,
+    alibi_slopes,
+    relative_position_buckets,
+    rotary,
+    rotary_permutation,
+    sinusoidal_positions,
+)
 from attnlib.numpy.scores import additive_scores, dot_scores, general_scores, scaled_dot_scores
 from attnlib.numpy.softmax import masked_softmax
 
@@ -11,7 +21,11 @@ __all__ = [
     "AdditiveAttention",
     "DotProductAttention",
     "GeneralAttention",
+    "LearnedPositions",
+    "RelativePositionBias",
     "additive_scores",
+    "alibi_bias",
+    "alibi_slopes",
     "attend",
     "backward",
     "causal_mask",
@@ -19,6 +33,10 @@ __all__ = [
     "general_scores",
     "masked_softmax",
     "padding_mask",
+    "relative_position_buckets",
+    "rotary",
+    "rotary_permutation",
     "scaled_dot_product_attention",
     "scaled_dot_scores",
+    "sinusoidal_positions",
 ]

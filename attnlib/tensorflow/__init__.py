@@ -3,6 +3,16 @@
 from attnlib.tensorflow.dense import attend, scaled_dot_product_attention
 from attnlib.tensorflow.layers import AdditiveAttention, DotProductAttention, GeneralAttention
 from attnlib.tensorflow.masks import causal_mask, padding_mask
+from attnlib.tensorflow.positions import (
+    LearnedPositions,
+    RelativePositionBias,
+    alibi_bias,
+    alibi_slopes,
+    relative_position_buckets,
+    rotary,
+    rotary_permutation,
+    sinusoidal_positions,
+)
 from attnlib.tensorflow.scores import additive_scores, dot_scores, general_scores, scaled_dot_scores
 from attnlib.tensorflow.softmax import masked_softmax
 
@@ -10,13 +20,21 @@ __all__ = [
     "AdditiveAttention",
     "DotProductAttention",
     "GeneralAttention",
+    "LearnedPositions",
+    "RelativePositionBias",
     "additive_scores",
+    "alibi_bias",
+    "alibi_slopes",
     "attend",
     "causal_mask",
     "dot_scores",
     "general_scores",
     "masked_softmax",
     "padding_mask",
+    "relative_position_buckets",
+    "rotary",
+    "rotary_permutation",
     "scaled_dot_product_attention",
     "scaled_dot_scores",
+    "sinusoidal_positions",
 ]

@@ -18,7 +18,13 @@ MIRRORS = ["torch", "tensorflow"]
 # What only one framework has, each with its reason.
 ONLY_IN_NUMPY = {"backward"}  # the others differentiate by themselves
 EXTRA_PARAMETERS = {
-    ("torch", "causal_mask"): {"device"},  # a new tensor needs to know where to live
+    # A new tensor needs to know where to live.
+    ("torch", "causal_mask"): {"device"},
+    ("torch", "sinusoidal_positions"): {"device"},
+    ("torch", "relative_position_buckets"): {"device"},
+    ("torch", "alibi_slopes"): {"device"},
+    ("torch", "alibi_bias"): {"device"},
+    ("torch", "rotary_permutation"): {"device"},
     # Keras names its layers and sets their dtype through keyword arguments, and fills masks by name.
     ("tensorflow", "__init__"): {"kwargs"},
     ("tensorflow", "call"): {"query_mask", "key_mask", "value_mask", "mask"},
