@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from attnlib import _checks
+from attnlib.torch._autocast import autocast
 from attnlib.torch.masks import with_causal
 from attnlib.torch.scores import scaled_dot_scores
 from attnlib.torch.softmax import masked_softmax
@@ -22,6 +23,7 @@ def attend(scores, v, /, *, mask=None, return_weights=False):
 
     Raises ValueError when scores, values and mask do not fit together.
     """
+    scores, v = autocast(scores, v)
     _checks.attend(scores, v, mask)
     weights = masked_softmax(scores, mask)
     output = weights @ v
@@ -45,6 +47,9 @@ def scaled_dot_product_attention(
     Source: Vaswani et al. (2017), eq. 1.
     """
     _checks.choice("impl", impl, ["explicit", "fused"])
+    q, k, v = autocast(q, k, v)
+    if bias is not None:
+        (bias,) = autocast(bias)
     _checks.dot(q, k)
     _checks.values(k, v)
     scores_shape = _checks.scores_shape(q, k)
@@ -60,12 +65,12 @@ def scaled_dot_product_attention(
     return attend(scores, v, mask=with_causal(mask, causal, q, k), return_weights=return_weights)
 
 
-def _fused(q, k, v, mask, bias, causal, scale):
+def _fused(q, k, v, mask, bias, causal, scale, **options):
     # PyTorch's `is_causal` aligns the first query to the first key and admits no mask beside it: it is passed on
     # only where that means the same. Its one argument for masks takes booleans or what is added to the scores.
     if causal and mask is None and bias is None and q.shape[-2] == k.shape[-2]:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, **options)
     mask = with_causal(mask, causal, q, k)
     if bias is not None:
         mask = bias if mask is None else torch.where(mask, bias, -torch.inf)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, **options)

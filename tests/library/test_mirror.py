@@ -74,7 +74,8 @@ def test_modules_hold_the_same_definitions_in_the_same_order(mirror):
         return [node.name for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
 
     files = {p.name for p in (PACKAGE / "numpy").glob("*.py")} - {"backward.py"}
-    assert {p.name for p in (PACKAGE / mirror).glob("*.py")} == files
+    # A module of its own whose name begins with an underscore serves the framework alone, as does its autocast.
+    assert {p.name for p in (PACKAGE / mirror).glob("*.py") if p.stem == "__init__" or p.name[0] != "_"} == files
     for name in files:
         assert definitions(PACKAGE / mirror / name) == definitions(PACKAGE / "numpy" / name), name
 
