@@ -53,6 +53,15 @@ def sequences(**named):
             raise ValueError(f"{name} must not be empty, got shape {show(dims)}")
 
 
+def batched(**named):
+    """Every argument has an axis for the batch before `[length, features]`."""
+    sequences(**named)
+    for name, array in named.items():
+        dims = shape(array)
+        if len(dims) < 3:
+            raise ValueError(f"{name} must be [batch, ..., length, features], got shape {show(dims)}")
+
+
 def same(first, axis_of_first, second, axis_of_second, what, **named):
     """One axis of the argument called `first` is as long as one of the argument called `second`."""
     one, two = shape(named[first]), shape(named[second])
@@ -138,6 +147,40 @@ def additive(q, k, w_query, w_key, v_score):
                 f"{name} must be [last axis of {of}, d_hidden] for {of} {show(shape(features))} and "
                 f"v_score {show(shape(v_score))}, got {show(shape(matrix))}"
             )
+
+
+def concat(q, k, w_concat, v_score):
+    """Queries and keys of any width, one matrix from both into a hidden space, and a vector out of it."""
+    sequences(q=q, k=k)
+    leading(q=q, k=k)
+    floating(q=q, w_concat=w_concat, v_score=v_score)
+    if len(shape(v_score)) != 1:
+        raise ValueError(f"v_score must be [d_hidden], got shape {show(shape(v_score))}")
+    widths, hidden = (shape(q)[-1], shape(k)[-1]), shape(v_score)[0]
+    if None in widths or shape(w_concat) != (sum(widths), hidden):
+        raise ValueError(
+            f"w_concat must be [d_q + d_k, d_hidden] for q {show(shape(q))}, k {show(shape(k))} and "
+            f"v_score {show(shape(v_score))}, got {show(shape(w_concat))}"
+        )
+
+
+def cosine(q, k, scale):
+    """Queries and keys of the same width, and a number or an array that multiplies their scores."""
+    dot(q, k)
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)):
+        floating(scale=scale)
+        dims, target = shape(scale), scores_shape(q, k)
+        pairs = zip(reversed(dims), reversed(target), strict=False)
+        if len(dims) > len(target) or not all(n in (1, None) or m is None or n == m for n, m in pairs):
+            raise ValueError(f"scale must broadcast to the scores {show(target)}, got shape {show(dims)}")
+
+
+def temperature(scale, max_scale):
+    """A scale above zero and no larger than the largest."""
+    positive("scale", scale)
+    positive("max_scale", max_scale)
+    if scale > max_scale:
+        raise ValueError(f"scale must be at most max_scale {max_scale}, got {scale}")
 
 
 def attend(scores, v, given_mask):
@@ -315,3 +358,52 @@ def share(name, number):
     """A share of a whole that leaves something: at least 0 and below 1."""
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < 1:
         raise ValueError(f"{name} must be a number of at least 0 and below 1, got {number!r}")
+
+
+def tiled(q, k, v, given_mask, given_bias, q_tile, k_tile):
+    """Queries, keys, values, mask and bias of attention, and tiles of at least one query and one key."""
+    dot(q, k)
+    values(k, v)
+    mask("mask", given_mask, scores_shape(q, k))
+    bias(given_bias, q, scores_shape(q, k))
+    length("q_tile", q_tile)
+    length("k_tile", k_tile)
+
+
+def no_weights(impl, return_weights):
+    """Only the explicit form holds the weights and can return them."""
+    if return_weights and impl != "explicit":
+        raise ValueError(f'return_weights needs impl="explicit": impl="{impl}" never holds the weights')
+
+
+def linear(q, k, v, given_mask, feature_map):
+    """What linear attention takes: queries, keys and values that fit, and a mask that only the keys decide."""
+    dot(q, k)
+    values(k, v)
+    floating(q=q, v=v)
+    leading(q=q, v=v)
+    key_mask("mask", given_mask, scores_shape(q, k))
+    if feature_map is not None and not callable(feature_map):
+        raise ValueError(f"feature_map must be a function, got {type(feature_map).__name__}")
+
+
+def features(x, phi):
+    """A feature map changes the last axis only."""
+    arrays(**{"the result of feature_map": phi})
+    floating(**{"what feature_map got": x, "what it returned": phi})
+    if len(shape(phi)) != len(shape(x)) or any(
+        None not in (n, m) and n != m for n, m in zip(shape(phi)[:-1], shape(x)[:-1], strict=True)
+    ):
+        raise ValueError(f"feature_map must keep all axes but the last, got {show(shape(phi))} from {show(shape(x))}")
+
+
+def linear_state(state, s, z):
+    """The two sums of a step before: as many features and as wide values as those of this one."""
+    if not (isinstance(state, tuple | list) and len(state) == 2):
+        raise ValueError(f"state must be (s, z), as a call before returned it, got {type(state).__name__}")
+    for name, given, here in (("s", state[0], s), ("z", state[1], z)):
+        arrays(**{f"state's {name}": given})
+        floating(**{f"state's {name}": given, "the sums": here})
+        dims, target = shape(given), shape(here)
+        if len(dims) != len(target) or any(None not in (n, m) and n != m for n, m in zip(dims, target, strict=True)):
+            raise ValueError(f"state's {name} must be {show(target)} here, got shape {show(dims)}")

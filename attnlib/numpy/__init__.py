@@ -1,9 +1,17 @@
 """Attention in NumPy: the executable specification that the PyTorch and TensorFlow modules are held to."""
 
 from attnlib.numpy import backward
+from attnlib.numpy.cache import KVCache
 from attnlib.numpy.dense import attend, scaled_dot_product_attention
-from attnlib.numpy.layers import AdditiveAttention, DotProductAttention, GeneralAttention
+from attnlib.numpy.layers import (
+    AdditiveAttention,
+    ConcatAttention,
+    CosineAttention,
+    DotProductAttention,
+    GeneralAttention,
+)
 from attnlib.numpy.masks import causal_mask, padding_mask
+from attnlib.numpy.multihead import MultiHeadAttention
 from attnlib.numpy.positions import (
     LearnedPositions,
     RelativePositionBias,
@@ -14,14 +22,27 @@ from attnlib.numpy.positions import (
     rotary_permutation,
     sinusoidal_positions,
 )
-from attnlib.numpy.scores import additive_scores, dot_scores, general_scores, scaled_dot_scores
+from attnlib.numpy.scores import (
+    additive_scores,
+    concat_scores,
+    cosine_scores,
+    dot_scores,
+    general_scores,
+    scaled_dot_scores,
+    soft_cap,
+)
 from attnlib.numpy.softmax import masked_softmax
+from attnlib.numpy.tiled import tiled_attention
 
 __all__ = [
     "AdditiveAttention",
+    "ConcatAttention",
+    "CosineAttention",
     "DotProductAttention",
     "GeneralAttention",
+    "KVCache",
     "LearnedPositions",
+    "MultiHeadAttention",
     "RelativePositionBias",
     "additive_scores",
     "alibi_bias",
@@ -29,6 +50,8 @@ __all__ = [
     "attend",
     "backward",
     "causal_mask",
+    "concat_scores",
+    "cosine_scores",
     "dot_scores",
     "general_scores",
     "masked_softmax",
@@ -39,4 +62,5 @@ __all__ = [
     "scaled_dot_product_attention",
     "scaled_dot_scores",
     "sinusoidal_positions",
+    "soft_cap",
 ]

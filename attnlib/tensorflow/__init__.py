@@ -1,8 +1,16 @@
 """Attention in TensorFlow: functions on tensors, and Keras layers. The same names as `attnlib.numpy`."""
 
+from attnlib.tensorflow.cache import KVCache
 from attnlib.tensorflow.dense import attend, scaled_dot_product_attention
-from attnlib.tensorflow.layers import AdditiveAttention, DotProductAttention, GeneralAttention
+from attnlib.tensorflow.layers import (
+    AdditiveAttention,
+    ConcatAttention,
+    CosineAttention,
+    DotProductAttention,
+    GeneralAttention,
+)
 from attnlib.tensorflow.masks import causal_mask, padding_mask
+from attnlib.tensorflow.multihead import MultiHeadAttention
 from attnlib.tensorflow.positions import (
     LearnedPositions,
     RelativePositionBias,
@@ -13,20 +21,34 @@ from attnlib.tensorflow.positions import (
     rotary_permutation,
     sinusoidal_positions,
 )
-from attnlib.tensorflow.scores import additive_scores, dot_scores, general_scores, scaled_dot_scores
+from attnlib.tensorflow.scores import (
+    additive_scores,
+    concat_scores,
+    cosine_scores,
+    dot_scores,
+    general_scores,
+    scaled_dot_scores,
+    soft_cap,
+)
 from attnlib.tensorflow.softmax import masked_softmax
 
 __all__ = [
     "AdditiveAttention",
+    "ConcatAttention",
+    "CosineAttention",
     "DotProductAttention",
     "GeneralAttention",
+    "KVCache",
     "LearnedPositions",
+    "MultiHeadAttention",
     "RelativePositionBias",
     "additive_scores",
     "alibi_bias",
     "alibi_slopes",
     "attend",
     "causal_mask",
+    "concat_scores",
+    "cosine_scores",
     "dot_scores",
     "general_scores",
     "masked_softmax",
@@ -37,4 +59,5 @@ __all__ = [
     "scaled_dot_product_attention",
     "scaled_dot_scores",
     "sinusoidal_positions",
+    "soft_cap",
 ]

@@ -1,8 +1,16 @@
 """Attention in PyTorch: functions on tensors, and modules. The same names as `attnlib.numpy`."""
 
+from attnlib.torch.cache import KVCache
 from attnlib.torch.dense import attend, scaled_dot_product_attention
-from attnlib.torch.layers import AdditiveAttention, DotProductAttention, GeneralAttention
+from attnlib.torch.layers import (
+    AdditiveAttention,
+    ConcatAttention,
+    CosineAttention,
+    DotProductAttention,
+    GeneralAttention,
+)
 from attnlib.torch.masks import causal_mask, padding_mask
+from attnlib.torch.multihead import MultiHeadAttention
 from attnlib.torch.positions import (
     LearnedPositions,
     RelativePositionBias,
@@ -13,20 +21,34 @@ from attnlib.torch.positions import (
     rotary_permutation,
     sinusoidal_positions,
 )
-from attnlib.torch.scores import additive_scores, dot_scores, general_scores, scaled_dot_scores
+from attnlib.torch.scores import (
+    additive_scores,
+    concat_scores,
+    cosine_scores,
+    dot_scores,
+    general_scores,
+    scaled_dot_scores,
+    soft_cap,
+)
 from attnlib.torch.softmax import masked_softmax
 
 __all__ = [
     "AdditiveAttention",
+    "ConcatAttention",
+    "CosineAttention",
     "DotProductAttention",
     "GeneralAttention",
+    "KVCache",
     "LearnedPositions",
+    "MultiHeadAttention",
     "RelativePositionBias",
     "additive_scores",
     "alibi_bias",
     "alibi_slopes",
     "attend",
     "causal_mask",
+    "concat_scores",
+    "cosine_scores",
     "dot_scores",
     "general_scores",
     "masked_softmax",
@@ -37,4 +59,5 @@ __all__ = [
     "scaled_dot_product_attention",
     "scaled_dot_scores",
     "sinusoidal_positions",
+    "soft_cap",
 ]

@@ -15,6 +15,8 @@ MAKE = {
     "dot": lambda **k: attn.DotProductAttention(scale=0.7, **k),
     "general": lambda **k: attn.GeneralAttention(8, 8, seed=1, **k),
     "additive": lambda **k: attn.AdditiveAttention(8, 8, 5, seed=2, **k),
+    "concat": lambda **k: attn.ConcatAttention(8, 8, 5, seed=3, **k),
+    "cosine": lambda **k: attn.CosineAttention(scale=3.0, **k),
 }
 
 
