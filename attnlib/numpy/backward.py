@@ -17,6 +17,7 @@ import numpy as np
 
 from attnlib import _checks
 from attnlib.numpy.dense import scaled_dot_product_attention
+from attnlib.numpy.multihead import mask_for_heads, merge_heads, repeat_heads, split_heads
 
 
 def _transpose(x):
@@ -103,3 +104,47 @@ def scaled_dot_product_attention_vjp(q, k, v, grad_output, /, *, mask=None, bias
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     dq, dk = dot_scores_vjp(q, k, grad_scores, scale=scale)
     return dq, dk, dv
+
+
+def _linear_vjp(x, weight, grad_output):
+    """The gradients for `x @ weight + bias`: of x, of the weight and of the bias."""
+    dweight = _sum_to(_transpose(x) @ grad_output, weight)
+    return grad_output @ weight.T, dweight, grad_output.reshape(-1, grad_output.shape[-1]).sum(axis=0)
+
+
+def multi_head_attention_vjp(
+    layer, query, key, value, grad_output, /, *, attention_mask=None, attention_bias=None, causal=False
+):
+    """`[..., q_len, d_model] -> ((dquery, dkey, dvalue), parameters)`: the gradients of inputs and parameters.
+
+    layer: a `MultiHeadAttention`. parameters: its gradients by name, in the order "w_query", "b_query", "w_key", …;
+    without those of the biases where it has none. In self-attention the gradient is dquery + dkey + dvalue.
+    The other arguments are those of the layer's call, and so are the errors.
+    """
+    axes = _checks.multihead(query, key, value, layer.w_query)
+    _checks.head_scores(query, key, layer.num_heads, attention_mask, attention_bias, None)
+    q, k, v = layer.project(query, key, value)
+    group = layer.num_heads // layer.num_kv_heads
+    qkv = q, repeat_heads(k, group), repeat_heads(v, group)
+    options = {"mask": mask_for_heads(attention_mask, axes), "bias": attention_bias, "causal": causal}
+    heads = merge_heads(scaled_dot_product_attention(*qkv, **options))  # [..., q_len, num_heads * head_dim]
+    dheads, dw_output, db_output = _linear_vjp(heads, layer.w_output, grad_output)
+    dq, dk, dv = scaled_dot_product_attention_vjp(*qkv, split_heads(dheads, layer.num_heads), **options)
+    # Each head of keys and values has served a group of query heads: their gradients add up.
+    dk, dv = (_sum_groups(gradient, layer.num_kv_heads) for gradient in (dk, dv))
+    inputs, parameters = [], {}
+    for name, x, gradient in (("query", query, dq), ("key", key, dk), ("value", value, dv)):
+        dx, parameters[f"w_{name}"], parameters[f"b_{name}"] = _linear_vjp(
+            x, getattr(layer, f"w_{name}"), merge_heads(gradient)
+        )
+        inputs.append(dx)
+    parameters |= {"w_output": dw_output, "b_output": db_output}
+    if layer.b_query is None:
+        parameters = {name: gradient for name, gradient in parameters.items() if name[0] == "w"}
+    return tuple(inputs), parameters
+
+
+def _sum_groups(gradient, num_kv_heads):
+    """`[..., num_heads, length, head_dim] -> [..., num_kv_heads, length, head_dim]`."""
+    *axes, num_heads, length, head_dim = gradient.shape
+    return gradient.reshape(*axes, num_kv_heads, num_heads // num_kv_heads, length, head_dim).sum(axis=-3)

@@ -25,12 +25,19 @@ EXTRA_PARAMETERS = {
     ("torch", "alibi_slopes"): {"device"},
     ("torch", "alibi_bias"): {"device"},
     ("torch", "rotary_permutation"): {"device"},
-    # Keras names its layers and sets their dtype through keyword arguments, and fills masks by name.
-    ("tensorflow", "__init__"): {"kwargs"},
-    ("tensorflow", "call"): {"query_mask", "key_mask", "value_mask", "mask"},
+    # Keras names its layers and sets their dtype through keyword arguments, and fills masks by name. In training
+    # (which Keras tells a call of, and PyTorch a module) weights may be dropped; NumPy's layers only compute.
+    ("tensorflow", "__init__"): {"kwargs", "dropout"},
+    ("tensorflow", "call"): {"query_mask", "key_mask", "value_mask", "mask", "training"},
+    ("torch", "__init__"): {"dropout"},
 }
 # Where the documentation goes on after the common part.
-LONGER = {("torch", "scaled_dot_product_attention"), ("tensorflow", "call")}
+LONGER = {
+    ("torch", "scaled_dot_product_attention"),
+    ("tensorflow", "call"),
+    ("torch", "MultiHeadAttention"),
+    ("tensorflow", "MultiHeadAttention"),
+}
 CALL = {"numpy": "__call__", "torch": "forward", "tensorflow": "call"}
 
 
@@ -49,21 +56,27 @@ def test_signatures_and_documentation(fw, name):
     if inspect.isfunction(mine):
         pairs = [(name, mine, theirs)]
     else:
-        assert inspect.getdoc(theirs) == inspect.getdoc(mine)
-        pairs = [
-            ("__init__", mine.__init__, theirs.__init__),
-            ("call", mine.__call__, getattr(theirs, CALL[fw.name])),
-        ]
+        assert_same_documentation(fw, name, mine, theirs)
+        pairs = [("__init__", mine.__init__, theirs.__init__)]
+        if hasattr(theirs, CALL[fw.name]):
+            pairs.append(("call", mine.__call__, getattr(theirs, CALL[fw.name])))
+        else:  # not a layer: its methods are what it is used by
+            pairs += [
+                (n, f, getattr(theirs, n)) for n, f in vars(mine).items() if inspect.isfunction(f) and n[0] != "_"
+            ]
     for what, a, b in pairs:
         assert parameters(b, EXTRA_PARAMETERS.get((fw.name, what), set())) == parameters(a), what
-        ours, doc = inspect.getdoc(a), inspect.getdoc(b)
-        if what == "__init__":
-            continue
-        if (fw.name, what) in LONGER:
-            first, _, _ = ours.partition("impl:")
-            assert doc.startswith(first.rstrip()), what
-        else:
-            assert doc == ours, what
+        if what != "__init__":
+            assert_same_documentation(fw, what, a, b)
+
+
+def assert_same_documentation(fw, what, a, b):
+    ours, doc = inspect.getdoc(a), inspect.getdoc(b)
+    if (fw.name, what) in LONGER:
+        first, _, _ = ours.partition("impl:")
+        assert doc.startswith(first.rstrip()), what
+    else:
+        assert doc == ours, what
 
 
 @pytest.mark.parametrize("mirror", MIRRORS)
