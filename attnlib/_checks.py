@@ -204,6 +204,22 @@ def length(name, n):
         raise ValueError(f"{name} must be an integer of at least 1, got {n!r}")
 
 
+def side(name, n):
+    """How far a window reaches to one side: a whole number of at least 0; None is no limit."""
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
+        raise ValueError(f"{name} must be an integer of at least 0 or None, got {n!r}")
+
+
+def tokens(positions, k_len):
+    """Positions among the keys, at least one; a number of keys that is not known yet is not compared."""
+    if not isinstance(positions, (list, tuple, range)) or not positions:
+        raise ValueError(f"tokens must be a list of positions, at least one, got {positions!r}")
+    for n in positions:
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0 or (k_len is not None and n >= k_len):
+            below = "" if k_len is None else f" to {k_len - 1}"
+            raise ValueError(f"tokens must be integers from 0{below}, got {n!r}")
+
+
 def lengths(array):
     arrays(lengths=array)
     if dtype_name(array) not in INTEGER:
@@ -248,8 +264,8 @@ def buckets(num_buckets, max_distance, bidirectional):
     length("max_distance", max_distance)
     least = 4 if bidirectional else 2
     if num_buckets < least or (bidirectional and num_buckets % 2):
-        even = "an even number " if bidirectional else ""
-        raise ValueError(f"num_buckets must be {even}of at least {least}, got {num_buckets}")
+        even = "an even number of " if bidirectional else ""
+        raise ValueError(f"num_buckets must be {even}at least {least}, got {num_buckets}")
     exact = num_buckets // least
     if max_distance <= exact:
         raise ValueError(
@@ -388,12 +404,11 @@ def linear(q, k, v, given_mask, feature_map):
 
 
 def features(x, phi):
-    """A feature map changes the last axis only."""
-    arrays(**{"the result of feature_map": phi})
-    floating(**{"what feature_map got": x, "what it returned": phi})
-    if len(shape(phi)) != len(shape(x)) or any(
-        None not in (n, m) and n != m for n, m in zip(shape(phi)[:-1], shape(x)[:-1], strict=True)
-    ):
+    """A feature map gives floating point numbers and changes the last axis only."""
+    arrays(feature_map=phi)
+    floating(feature_map=phi)
+    one, two = shape(x)[:-1], shape(phi)[:-1]
+    if len(one) != len(two) or any(None not in (n, m) and n != m for n, m in zip(one, two, strict=True)):
         raise ValueError(f"feature_map must keep all axes but the last, got {show(shape(phi))} from {show(shape(x))}")
 
 

@@ -10,6 +10,7 @@ from attnlib.numpy.layers import (
     DotProductAttention,
     GeneralAttention,
 )
+from attnlib.numpy.linear import elu_plus_one, linear_attention, recurrent_linear_attention
 from attnlib.numpy.masks import causal_mask, padding_mask
 from attnlib.numpy.multihead import MultiHeadAttention
 from attnlib.numpy.positions import (
@@ -53,9 +54,12 @@ __all__ = [
     "concat_scores",
     "cosine_scores",
     "dot_scores",
+    "elu_plus_one",
     "general_scores",
+    "linear_attention",
     "masked_softmax",
     "padding_mask",
+    "recurrent_linear_attention",
     "relative_position_buckets",
     "rotary",
     "rotary_permutation",

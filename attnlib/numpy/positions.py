@@ -130,7 +130,8 @@ class RelativePositionBias:
         Raises ValueError for queries or keys that are not sequences.
         """
         key = query if key is None else key
-        _checks.sequences(query=query, key=key)
+        _checks.sequences(query=query)
+        _checks.sequences(key=key)  # of any precision: only its length counts
         relative = _relative_positions(query.shape[-2], key.shape[-2])
         bias = self.weight[_buckets(relative, self.starts, self.bidirectional)]  # [q_len, k_len, num_heads]
         return np.moveaxis(bias, -1, 0).astype(query.dtype)

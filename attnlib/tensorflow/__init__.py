@@ -9,6 +9,7 @@ from attnlib.tensorflow.layers import (
     DotProductAttention,
     GeneralAttention,
 )
+from attnlib.tensorflow.linear import elu_plus_one, linear_attention, recurrent_linear_attention
 from attnlib.tensorflow.masks import causal_mask, padding_mask
 from attnlib.tensorflow.multihead import MultiHeadAttention
 from attnlib.tensorflow.positions import (
@@ -50,9 +51,12 @@ __all__ = [
     "concat_scores",
     "cosine_scores",
     "dot_scores",
+    "elu_plus_one",
     "general_scores",
+    "linear_attention",
     "masked_softmax",
     "padding_mask",
+    "recurrent_linear_attention",
     "relative_position_buckets",
     "rotary",
     "rotary_permutation",

@@ -170,7 +170,8 @@ class RelativePositionBias(keras.layers.Layer):
         Raises ValueError for queries or keys that are not sequences.
         """
         key = query if key is None else key
-        _checks.sequences(query=query, key=key)
+        _checks.sequences(query=query)
+        _checks.sequences(key=key)  # of any precision: only its length counts
         relative = _relative_positions(tf.shape(query)[-2], tf.shape(key)[-2])
         bias = tf.gather(self.weight, _buckets(relative, self.starts, self.bidirectional))  # [q_len, k_len, num_heads]
         return tf.cast(tf.transpose(bias, (2, 0, 1)), query.dtype)

@@ -9,6 +9,7 @@ from attnlib.torch.layers import (
     DotProductAttention,
     GeneralAttention,
 )
+from attnlib.torch.linear import elu_plus_one, linear_attention, recurrent_linear_attention
 from attnlib.torch.masks import causal_mask, padding_mask
 from attnlib.torch.multihead import MultiHeadAttention
 from attnlib.torch.positions import (
@@ -50,9 +51,12 @@ __all__ = [
     "concat_scores",
     "cosine_scores",
     "dot_scores",
+    "elu_plus_one",
     "general_scores",
+    "linear_attention",
     "masked_softmax",
     "padding_mask",
+    "recurrent_linear_attention",
     "relative_position_buckets",
     "rotary",
     "rotary_permutation",

@@ -151,7 +151,8 @@ class RelativePositionBias(nn.Module):
         Raises ValueError for queries or keys that are not sequences.
         """
         key = query if key is None else key
-        _checks.sequences(query=query, key=key)
+        _checks.sequences(query=query)
+        _checks.sequences(key=key)  # of any precision: only its length counts
         relative = _relative_positions(query.shape[-2], key.shape[-2], query.device)
         buckets = _buckets(relative, self.starts, self.bidirectional)
         return F.embedding(buckets, self.weight).permute(2, 0, 1).to(query.dtype)

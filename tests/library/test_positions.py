@@ -368,7 +368,7 @@ CALLS = [
         "relative_position_buckets",
         (3,),
         {"num_buckets": 1, "bidirectional": False},
-        "num_buckets must be of at least 2, got 1",
+        "num_buckets must be at least 2, got 1",
     ),
     (
         "relative_position_buckets",
