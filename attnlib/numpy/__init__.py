@@ -13,6 +13,7 @@ from attnlib.numpy.layers import (
 from attnlib.numpy.linear import elu_plus_one, linear_attention, recurrent_linear_attention
 from attnlib.numpy.masks import causal_mask, padding_mask
 from attnlib.numpy.multihead import MultiHeadAttention
+from attnlib.numpy.patterns import block_local_mask, global_token_mask, sliding_window_mask, strided_mask
 from attnlib.numpy.positions import (
     LearnedPositions,
     RelativePositionBias,
@@ -50,12 +51,14 @@ __all__ = [
     "alibi_slopes",
     "attend",
     "backward",
+    "block_local_mask",
     "causal_mask",
     "concat_scores",
     "cosine_scores",
     "dot_scores",
     "elu_plus_one",
     "general_scores",
+    "global_token_mask",
     "linear_attention",
     "masked_softmax",
     "padding_mask",
@@ -66,5 +69,7 @@ __all__ = [
     "scaled_dot_product_attention",
     "scaled_dot_scores",
     "sinusoidal_positions",
+    "sliding_window_mask",
     "soft_cap",
+    "strided_mask",
 ]

@@ -12,6 +12,7 @@ from attnlib.tensorflow.layers import (
 from attnlib.tensorflow.linear import elu_plus_one, linear_attention, recurrent_linear_attention
 from attnlib.tensorflow.masks import causal_mask, padding_mask
 from attnlib.tensorflow.multihead import MultiHeadAttention
+from attnlib.tensorflow.patterns import block_local_mask, global_token_mask, sliding_window_mask, strided_mask
 from attnlib.tensorflow.positions import (
     LearnedPositions,
     RelativePositionBias,
@@ -47,12 +48,14 @@ __all__ = [
     "alibi_bias",
     "alibi_slopes",
     "attend",
+    "block_local_mask",
     "causal_mask",
     "concat_scores",
     "cosine_scores",
     "dot_scores",
     "elu_plus_one",
     "general_scores",
+    "global_token_mask",
     "linear_attention",
     "masked_softmax",
     "padding_mask",
@@ -63,5 +66,7 @@ __all__ = [
     "scaled_dot_product_attention",
     "scaled_dot_scores",
     "sinusoidal_positions",
+    "sliding_window_mask",
     "soft_cap",
+    "strided_mask",
 ]

@@ -12,6 +12,7 @@ from attnlib.torch.layers import (
 from attnlib.torch.linear import elu_plus_one, linear_attention, recurrent_linear_attention
 from attnlib.torch.masks import causal_mask, padding_mask
 from attnlib.torch.multihead import MultiHeadAttention
+from attnlib.torch.patterns import block_local_mask, global_token_mask, sliding_window_mask, strided_mask
 from attnlib.torch.positions import (
     LearnedPositions,
     RelativePositionBias,
@@ -32,6 +33,7 @@ from attnlib.torch.scores import (
     soft_cap,
 )
 from attnlib.torch.softmax import masked_softmax
+from attnlib.torch.tiled import tiled_attention
 
 __all__ = [
     "AdditiveAttention",
@@ -47,12 +49,14 @@ __all__ = [
     "alibi_bias",
     "alibi_slopes",
     "attend",
+    "block_local_mask",
     "causal_mask",
     "concat_scores",
     "cosine_scores",
     "dot_scores",
     "elu_plus_one",
     "general_scores",
+    "global_token_mask",
     "linear_attention",
     "masked_softmax",
     "padding_mask",
@@ -63,5 +67,7 @@ __all__ = [
     "scaled_dot_product_attention",
     "scaled_dot_scores",
     "sinusoidal_positions",
+    "sliding_window_mask",
     "soft_cap",
+    "strided_mask",
 ]

@@ -20,6 +20,10 @@ ONLY_IN_NUMPY = {"backward"}  # the others differentiate by themselves
 EXTRA_PARAMETERS = {
     # A new tensor needs to know where to live.
     ("torch", "causal_mask"): {"device"},
+    ("torch", "sliding_window_mask"): {"device"},
+    ("torch", "block_local_mask"): {"device"},
+    ("torch", "strided_mask"): {"device"},
+    ("torch", "global_token_mask"): {"device"},
     ("torch", "sinusoidal_positions"): {"device"},
     ("torch", "relative_position_buckets"): {"device"},
     ("torch", "alibi_slopes"): {"device"},
