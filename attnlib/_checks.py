@@ -422,3 +422,52 @@ def linear_state(state, s, z):
         dims, target = shape(given), shape(here)
         if len(dims) != len(target) or any(None not in (n, m) and n != m for n, m in zip(dims, target, strict=True)):
             raise ValueError(f"state's {name} must be {show(target)} here, got shape {show(dims)}")
+
+
+def predicted(q, w_position, v_position, source_lengths):
+    """Queries, a matrix into a hidden space, a vector out of it, and a length for each row of queries."""
+    sequences(q=q)
+    floating(q=q, w_position=w_position, v_position=v_position)
+    if len(shape(v_position)) != 1:
+        raise ValueError(f"v_position must be [d_hidden], got shape {show(shape(v_position))}")
+    if shape(w_position) != (shape(q)[-1], shape(v_position)[0]):
+        raise ValueError(
+            f"w_position must be [d_q, d_hidden] for q {show(shape(q))} and v_position {show(shape(v_position))}, "
+            f"got {show(shape(w_position))}"
+        )
+    if isinstance(source_lengths, int):
+        length("lengths", source_lengths)
+    else:
+        lengths(source_lengths)
+        dims, target = shape(source_lengths), shape(q)[:-2]
+        pairs = zip(reversed(dims), reversed(target), strict=False)
+        if len(dims) > len(target) or not all(n in (1, None) or m is None or n == m for n, m in pairs):
+            raise ValueError(
+                f"lengths must broadcast to {show(target)} for q {show(shape(q))}, got shape {show(dims)}"
+            )
+
+
+def positions(array, scores_shape=None):
+    """Positions are numbers, one for each query; with scores they broadcast to the queries of these."""
+    arrays(positions=array)
+    dims = shape(array)
+    if dtype_name(array) not in INTEGER | FLOATING:
+        raise ValueError(f"positions must be numbers, got {dtype_name(array)}")
+    if len(dims) < 1 or 0 in dims:
+        raise ValueError(f"positions must be [..., q_len], none of it empty, got shape {show(dims)}")
+    if scores_shape is not None:
+        pairs = zip(reversed(dims), reversed(scores_shape[:-1]), strict=False)
+        if len(dims) >= len(scores_shape) or not all(n in (1, None) or m is None or n == m for n, m in pairs):
+            raise ValueError(
+                f"positions must broadcast to {show(scores_shape[:-1])} for the scores {show(scores_shape)}, "
+                f"got shape {show(dims)}"
+            )
+
+
+def start(n):
+    """Where the first query stands: a whole number of at least 0, or one that is not known yet."""
+    if hasattr(n, "dtype") and hasattr(n, "shape"):
+        if dtype_name(n) not in INTEGER or shape(n) != ():
+            raise ValueError(f"start must be an integer of at least 0, got {dtype_name(n)} of shape {show(shape(n))}")
+    elif isinstance(n, bool) or not isinstance(n, int) or n < 0:
+        raise ValueError(f"start must be an integer of at least 0, got {n!r}")

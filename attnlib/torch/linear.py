@@ -9,11 +9,13 @@
 Its cost grows with the length and not with its square; what all keys have to say fits into S and z.
 """
 
+import contextlib
+
 import torch
 import torch.nn.functional as F
 
 from attnlib import _checks
-from attnlib.torch._autocast import autocast
+from attnlib.torch._autocast import autocast, autocasting
 
 
 def elu_plus_one(x):
@@ -26,9 +28,13 @@ def elu_plus_one(x):
     return x.clamp(max=0).exp() + x.relu()
 
 
+def _full_precision(q):
+    """Autocast would make the sums over all keys in half precision."""
+    return torch.autocast(q.device.type, enabled=False) if autocasting(q) else contextlib.nullcontext()
+
+
 def _features(q, k, v, mask, feature_map):
     """`φ(q)`, `φ(k)` with zeros where masked, and `v`, all at least in float32."""
-    q, k, v = autocast(q, k, v)
     _checks.linear(q, k, v, mask, feature_map)
     feature_map = elu_plus_one if feature_map is None else feature_map
     if q.dtype.itemsize < 4:
@@ -60,16 +66,18 @@ def linear_attention(q, k, v, /, *, mask=None, causal=False, feature_map=None):
     Raises ValueError for shapes or types that do not fit, or a mask that differs from query to query.
     Source: Katharopoulos et al. (2020), eqs. 5 and 9.
     """
-    phi_q, phi_k, values = _features(q, k, v, mask, feature_map)
-    if causal:
-        q_len, k_len = q.shape[-2], k.shape[-2]
-        if q_len > k_len:  # the first queries stand before the first key
-            phi_k, values = (F.pad(x, (0, 0, q_len - k_len, 0)) for x in (phi_k, values))
-        s = (phi_k[..., :, None] * values[..., None, :]).cumsum(-3)[..., -q_len:, :, :]  # [..., q_len, f, d_v]
-        z = phi_k.cumsum(-2)[..., -q_len:, :]  # [..., q_len, f]
-        output = _read(phi_q[..., None, :], s, z)[..., 0, :]  # each query has sums of its own
-    else:
-        output = _read(phi_q, phi_k.transpose(-1, -2) @ values, phi_k.sum(dim=-2))
+    q, k, v = autocast(q, k, v)
+    with _full_precision(q):
+        phi_q, phi_k, values = _features(q, k, v, mask, feature_map)
+        if causal:
+            q_len, k_len = q.shape[-2], k.shape[-2]
+            if q_len > k_len:  # the first queries stand before the first key
+                phi_k, values = (F.pad(x, (0, 0, q_len - k_len, 0)) for x in (phi_k, values))
+            s = (phi_k[..., :, None] * values[..., None, :]).cumsum(-3)[..., -q_len:, :, :]  # [..., q_len, f, d_v]
+            z = phi_k.cumsum(-2)[..., -q_len:, :]  # [..., q_len, f]
+            output = _read(phi_q[..., None, :], s, z)[..., 0, :]  # each query has sums of its own
+        else:
+            output = _read(phi_q, phi_k.transpose(-1, -2) @ values, phi_k.sum(dim=-2))
     return output.to(q.dtype)
 
 
@@ -84,16 +92,18 @@ def recurrent_linear_attention(q, k, v, state=None, /, *, mask=None, feature_map
     Raises ValueError for shapes or types that do not fit, or different numbers of queries and keys.
     Source: Katharopoulos et al. (2020), eqs. 16 to 20.
     """
-    phi_q, phi_k, values = _features(q, k, v, mask, feature_map)
-    _checks.same("q", -2, "k", -2, "length", q=q, k=k)
-    s = torch.zeros_like(phi_k[..., 0, :, None] * values[..., 0, None, :])  # [..., f, d_v]
-    z = torch.zeros_like(phi_k[..., 0, :])  # [..., f]
-    if state is not None:
-        _checks.linear_state(state, s, z)
-        s, z = s + state[0], z + state[1]
-    outputs = []
-    for i in range(q.shape[-2]):
-        s = s + phi_k[..., i, :, None] * values[..., i, None, :]
-        z = z + phi_k[..., i, :]
-        outputs.append(_read(phi_q[..., i, None, :], s, z))  # [..., 1, d_v]
+    q, k, v = autocast(q, k, v)
+    with _full_precision(q):
+        phi_q, phi_k, values = _features(q, k, v, mask, feature_map)
+        _checks.same("q", -2, "k", -2, "length", q=q, k=k)
+        s = torch.zeros_like(phi_k[..., 0, :, None] * values[..., 0, None, :])  # [..., f, d_v]
+        z = torch.zeros_like(phi_k[..., 0, :])  # [..., f]
+        if state is not None:
+            _checks.linear_state(state, s, z)
+            s, z = s + state[0], z + state[1]
+        outputs = []
+        for i in range(q.shape[-2]):
+            s = s + phi_k[..., i, :, None] * values[..., i, None, :]
+            z = z + phi_k[..., i, :]
+            outputs.append(_read(phi_q[..., i, None, :], s, z))  # [..., 1, d_v]
     return torch.cat(outputs, dim=-2).to(q.dtype), (s, z)
