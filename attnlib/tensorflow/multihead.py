@@ -183,7 +183,7 @@ class MultiHeadAttention(keras.layers.Layer):
 
     @classmethod
     def from_keras(cls, layer, *, impl="explicit"):
-        """A layer with the weights of a built `keras.layers.MultiHeadAttention` or `GroupedQueryAttention`.
+        """A layer with the weights of a built `keras.layers.MultiHeadAttention` or `GroupQueryAttention`.
 
         Keras's layers are called with query, value, key, in this order.
         Raises ValueError for a layer without weights yet, and for what this layer has no counterpart of: values or an
@@ -231,7 +231,7 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def to_keras(self):
         """A `keras.layers.MultiHeadAttention` with the weights of this layer, with fewer heads of keys and values than
-        of queries a `GroupedQueryAttention`.
+        of queries a `GroupQueryAttention`.
         """
         if not self.built:
             self.build(None)
@@ -239,7 +239,7 @@ class MultiHeadAttention(keras.layers.Layer):
         if self.num_kv_heads == self.num_heads:
             layer = keras.layers.MultiHeadAttention(self.num_heads, self.head_dim, **shared)
         else:
-            layer = keras.layers.GroupedQueryAttention(self.head_dim, self.num_heads, self.num_kv_heads, **shared)
+            layer = keras.layers.GroupQueryAttention(self.head_dim, self.num_heads, self.num_kv_heads, **shared)
         shape = (None, None, self.d_model)
         layer.build(shape, shape, shape)
         ours = {theirs: name for name, theirs in _KERAS_NAMES.items()}
