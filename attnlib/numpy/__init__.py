@@ -11,6 +11,14 @@ from attnlib.numpy.layers import (
     GeneralAttention,
 )
 from attnlib.numpy.linear import elu_plus_one, linear_attention, recurrent_linear_attention
+from attnlib.numpy.local import (
+    LocalMonotonicAttention,
+    LocalPredictiveAttention,
+    local_attend,
+    local_gaussian,
+    local_window_mask,
+    predicted_positions,
+)
 from attnlib.numpy.masks import causal_mask, padding_mask
 from attnlib.numpy.multihead import MultiHeadAttention
 from attnlib.numpy.patterns import block_local_mask, global_token_mask, sliding_window_mask, strided_mask
@@ -44,6 +52,8 @@ __all__ = [
     "GeneralAttention",
     "KVCache",
     "LearnedPositions",
+    "LocalMonotonicAttention",
+    "LocalPredictiveAttention",
     "MultiHeadAttention",
     "RelativePositionBias",
     "additive_scores",
@@ -60,8 +70,12 @@ __all__ = [
     "general_scores",
     "global_token_mask",
     "linear_attention",
+    "local_attend",
+    "local_gaussian",
+    "local_window_mask",
     "masked_softmax",
     "padding_mask",
+    "predicted_positions",
     "recurrent_linear_attention",
     "relative_position_buckets",
     "rotary",

@@ -10,6 +10,14 @@ from attnlib.tensorflow.layers import (
     GeneralAttention,
 )
 from attnlib.tensorflow.linear import elu_plus_one, linear_attention, recurrent_linear_attention
+from attnlib.tensorflow.local import (
+    LocalMonotonicAttention,
+    LocalPredictiveAttention,
+    local_attend,
+    local_gaussian,
+    local_window_mask,
+    predicted_positions,
+)
 from attnlib.tensorflow.masks import causal_mask, padding_mask
 from attnlib.tensorflow.multihead import MultiHeadAttention
 from attnlib.tensorflow.patterns import block_local_mask, global_token_mask, sliding_window_mask, strided_mask
@@ -33,6 +41,7 @@ from attnlib.tensorflow.scores import (
     soft_cap,
 )
 from attnlib.tensorflow.softmax import masked_softmax
+from attnlib.tensorflow.tiled import tiled_attention
 
 __all__ = [
     "AdditiveAttention",
@@ -42,6 +51,8 @@ __all__ = [
     "GeneralAttention",
     "KVCache",
     "LearnedPositions",
+    "LocalMonotonicAttention",
+    "LocalPredictiveAttention",
     "MultiHeadAttention",
     "RelativePositionBias",
     "additive_scores",
@@ -57,8 +68,12 @@ __all__ = [
     "general_scores",
     "global_token_mask",
     "linear_attention",
+    "local_attend",
+    "local_gaussian",
+    "local_window_mask",
     "masked_softmax",
     "padding_mask",
+    "predicted_positions",
     "recurrent_linear_attention",
     "relative_position_buckets",
     "rotary",

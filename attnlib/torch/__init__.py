@@ -10,6 +10,14 @@ from attnlib.torch.layers import (
     GeneralAttention,
 )
 from attnlib.torch.linear import elu_plus_one, linear_attention, recurrent_linear_attention
+from attnlib.torch.local import (
+    LocalMonotonicAttention,
+    LocalPredictiveAttention,
+    local_attend,
+    local_gaussian,
+    local_window_mask,
+    predicted_positions,
+)
 from attnlib.torch.masks import causal_mask, padding_mask
 from attnlib.torch.multihead import MultiHeadAttention
 from attnlib.torch.patterns import block_local_mask, global_token_mask, sliding_window_mask, strided_mask
@@ -43,6 +51,8 @@ __all__ = [
     "GeneralAttention",
     "KVCache",
     "LearnedPositions",
+    "LocalMonotonicAttention",
+    "LocalPredictiveAttention",
     "MultiHeadAttention",
     "RelativePositionBias",
     "additive_scores",
@@ -58,8 +68,12 @@ __all__ = [
     "general_scores",
     "global_token_mask",
     "linear_attention",
+    "local_attend",
+    "local_gaussian",
+    "local_window_mask",
     "masked_softmax",
     "padding_mask",
+    "predicted_positions",
     "recurrent_linear_attention",
     "relative_position_buckets",
     "rotary",

@@ -17,6 +17,8 @@ MAKE = {
     "additive": lambda **k: attn.AdditiveAttention(8, 8, 5, seed=2, **k),
     "concat": lambda **k: attn.ConcatAttention(8, 8, 5, seed=3, **k),
     "cosine": lambda **k: attn.CosineAttention(scale=3.0, **k),
+    "local-m": lambda **k: attn.LocalMonotonicAttention(8, 8, 2, seed=4, **k),
+    "local-p": lambda **k: attn.LocalPredictiveAttention(8, 8, 5, 2, seed=5, **k),
 }
 
 
