@@ -86,4 +86,5 @@ __all__ = [
     "sliding_window_mask",
     "soft_cap",
     "strided_mask",
+    "tiled_attention",
 ]

@@ -84,4 +84,5 @@ __all__ = [
     "sliding_window_mask",
     "soft_cap",
     "strided_mask",
+    "tiled_attention",
 ]

@@ -13,6 +13,7 @@ from attnlib.torch._autocast import autocast
 from attnlib.torch.masks import with_causal
 from attnlib.torch.scores import scaled_dot_scores
 from attnlib.torch.softmax import masked_softmax
+from attnlib.torch.tiled import tiled_attention
 
 
 def attend(scores, v, /, *, mask=None, return_weights=False):
@@ -40,13 +41,17 @@ def scaled_dot_product_attention(
     causal: a query sees no later key; the last query is aligned to the last key. Combined with `mask`.
     scale: what multiplies the dot products, by default 1/√d.
     return_weights: also return the weights `[..., q_len, k_len]`, as `(output, weights)`.
-    impl: "explicit", the formula written out; "fused", `F.scaled_dot_product_attention`, which returns no weights.
+    impl: "explicit", the formula written out; "tiled", the same one tile at a time (`tiled_attention`); "fused",
+        `F.scaled_dot_product_attention`. The last two return no weights.
 
     A query that may attend to nothing gets zero weights and a zero output.
     Raises ValueError for shapes, types or an `impl` that do not fit.
     Source: Vaswani et al. (2017), eq. 1.
     """
-    _checks.choice("impl", impl, ["explicit", "fused"])
+    _checks.choice("impl", impl, ["explicit", "tiled", "fused"])
+    _checks.no_weights(impl, return_weights)
+    if impl == "tiled":
+        return tiled_attention(q, k, v, mask=mask, bias=bias, causal=causal, scale=scale)
     q, k, v = autocast(q, k, v)
     if bias is not None:
         (bias,) = autocast(bias)
@@ -56,8 +61,6 @@ def scaled_dot_product_attention(
     _checks.mask("mask", mask, scores_shape)
     _checks.bias(bias, q, scores_shape)
     if impl == "fused":
-        if return_weights:
-            raise ValueError('return_weights needs impl="explicit": the fused kernel never holds the weights')
         return _fused(q, k, v, mask, bias, causal, scale)
     scores = scaled_dot_scores(q, k, scale=scale)  # [..., q_len, k_len]
     if bias is not None:
