@@ -53,13 +53,19 @@ def sequences(**named):
             raise ValueError(f"{name} must not be empty, got shape {show(dims)}")
 
 
-def batched(**named):
-    """Every argument has an axis for the batch before `[length, features]`."""
+def layer(query, key, value):
+    """What a layer is called with: `[batch, ..., length, features]`, and one value for each key.
+
+    The batch must be there. Without it, states `[batch, features]` would pass for one sequence, and the examples of
+    a batch would attend to each other.
+    """
+    named = {"query": query, "key": key, "value": value}
     sequences(**named)
     for name, array in named.items():
-        dims = shape(array)
-        if len(dims) < 3:
-            raise ValueError(f"{name} must be [batch, ..., length, features], got shape {show(dims)}")
+        if len(shape(array)) < 3:
+            raise ValueError(f"{name} must be [batch, ..., length, features], got shape {show(shape(array))}")
+    same("key", -2, "value", -2, "length", key=key, value=value)
+    leading(**named)
 
 
 def same(first, axis_of_first, second, axis_of_second, what, **named):
@@ -330,14 +336,12 @@ def multihead(query, key, value, w_query, *, precision=True):
     precision: whether they must agree with the layer in that too; under PyTorch's autocast they need not.
     """
     named = {"query": query, "key": key, "value": value}
-    sequences(**named)
+    layer(**named)
     d_model = shape(w_query)[0]
     for name, array in named.items():
         if shape(array)[-1] not in (None, d_model):
             got = show(shape(array))
             raise ValueError(f"{name} must be [..., length, {d_model}], as wide as the layer, got shape {got}")
-    same("key", -2, "value", -2, "length", **named)
-    leading(**named)
     if precision:
         floating(query=query, w_query=w_query)
     return max(len(shape(array)) for array in named.values())

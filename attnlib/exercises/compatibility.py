@@ -10,6 +10,11 @@ from attnlib.numpy import masked_softmax
 def check_pencil(dot_pair, general_pair, ratio):
     """Exercise 1: two dot scores, two general scores, and the ratio of two softmax weights."""
     swapped = "the matrix swaps the features of the query: (2, 1) becomes (1, 2)."
+    # what attn.dot_scores returns for one query is [1, 2]
+    dot_pair, general_pair = (
+        array[0] if array.shape == (1, 2) else array
+        for array in (as_array(dot_pair, "the dot scores"), as_array(general_pair, "the general scores"))
+    )
     same(dot_pair, [2, 3], "the dot scores", hint="multiply feature by feature and add.")
     require(not same_values(general_pair, [2, 3]), f"the general scores: these are the dot scores again; {swapped}")
     same(general_pair, [1, 6], "the general scores", hint=swapped)
@@ -130,6 +135,20 @@ def check_capped_weights(answer):
     require(
         not same_values(got, masked_softmax(cap * np.tanh(scores), mask)),
         "divide the scores by the cap inside the tanh, so that small scores stay as they are.",
+    )
+    require(
+        not same_values(got, masked_softmax(np.tanh(scores / cap), mask)),
+        "multiply by the cap after the tanh: it must level off at ±cap, not at ±1.",
+    )
+    unmasked = masked_softmax(capped)
+    require(
+        not same_values(got, unmasked * mask),
+        "too late: the forbidden keys are in the denominator, and the rest does not sum to one. Mask the scores.",
+    )
+    require(
+        not (np.isfinite(weights[0]).all() and np.isclose(weights[0].sum(), 1)),
+        "the query that may attend to nothing attends all the same (a large negative number is not −∞): "
+        "it must get zeros, as attn.masked_softmax gives.",
     )
     require(
         not np.isnan(weights[0]).any(),

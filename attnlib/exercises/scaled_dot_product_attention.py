@@ -36,8 +36,10 @@ def check_batch_mask(answer):
         "the causal part is missing.": np.broadcast_to(padding, (3, size, size)),
         "the padding part is missing.": np.broadcast_to(causal, (3, size, size)),
         "this forbids the past and allows the future: query i sees keys j ≤ i.": causal.T & padding,
-        "padding rows are forbidden, not padding columns: the mask is about keys, the last axis.": causal
-        & np.swapaxes(padding, -1, -2),
+        "padding rows are forbidden: the mask is about keys, the last axis, and a query in the padding "
+        "may see the real keys.": causal & np.swapaxes(padding, -1, -2),
+        "the diagonal is missing: query i sees key i as well.": np.tri(size, k=-1, dtype=bool) & padding,
+        "the causal part is off by one: query i sees key i + 1.": np.tri(size, k=1, dtype=bool) & padding,
     }
     for message, mistake in mistakes.items():
         require(not same_values(got, mistake), message)
@@ -58,6 +60,8 @@ def check_window_mask(answer):
             "the window reaches into the future: query i sees no key j > i.": np.abs(i - j) < window,
             "the window is one key too wide: key i itself is one of them.": (j <= i) & (j >= i - window),
             "the window is one key too narrow.": (j <= i) & (j > i - window + 1),
+            "the window ends before key i: query i sees itself too.": (j < i) & (j >= i - window),
+            "key i is missing: query i sees itself too.": (j < i) & (j > i - window),
             "queries are rows and keys are columns: this is the transpose.": expected.T,
             "the old keys are still allowed: the window ends after `window` keys.": j <= i,
         }
@@ -76,12 +80,25 @@ def check_streaming_attention(answer):
     rng = np.random.default_rng(3)
     q, K, V = rng.normal(size=4), rng.normal(size=(6, 4)), rng.normal(size=(6, 3))
 
+    taken, ahead = {"keys": 0, "values": 0}, 0
+
+    def one_by_one(name, rows):
+        nonlocal ahead
+        for row in rows:
+            taken[name] += 1
+            ahead = max(ahead, abs(taken["keys"] - taken["values"]))
+            yield row.copy()
+
     def expected(q):
         return scaled_dot_product_attention(q[None], K, V)[0]
 
     with np.errstate(all="ignore"):
-        got = run(answer, q, iter(K), iter(V))
+        got = run(answer, q, one_by_one("keys", K), one_by_one("values", V))
         require_shape(got, (3,), "the output")
+        require(
+            ahead <= 1,
+            "keys or values were collected first: take one key with its value, then the next.",
+        )
         mistakes = {
             "the dot products are not divided by √d.": scaled_dot_product_attention(q[None], K, V, scale=1.0)[0],
             "the sum is not divided by `total` at the end.": expected(q) * np.exp(K @ q / 2 - (K @ q / 2).max()).sum(),
@@ -96,7 +113,14 @@ def check_streaming_attention(answer):
             np.all(np.isfinite(got)),
             "scores of ±10 000 overflow: subtract the largest score so far inside every exponential.",
         )
-    same(got, expected(1e4 * q), "the output for scores of ±10 000", hint=hint)
+        same(got, expected(1e4 * q), "the output for scores of ±10 000", hint=hint)
+        low = -1e4 * np.abs(q), np.abs(K)  # every score far below zero
+        got = run(answer, low[0], iter(low[1]), iter(V))
+    require(
+        np.all(np.isfinite(got)),
+        "when every score is far below zero, all exponentials vanish: let the peak start at -inf, not at 0.",
+    )
+    same(got, scaled_dot_product_attention(low[0][None], low[1], V)[0], "the output for scores far below zero")
     return "one pass over the keys, three things in memory, stable for large scores."
 
 

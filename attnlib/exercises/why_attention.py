@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from attnlib.exercises._answers import as_array, exercise, require, run, same, same_values
+from attnlib.exercises._answers import as_array, exercise, require, require_shape, run, same, same_values
 from attnlib.numpy import masked_softmax, scaled_dot_product_attention
 
 
@@ -31,6 +31,7 @@ def check_most_letters(answer):
 @exercise
 def check_bandwidth(answer):
     """The h at which a key at distance 1 has nine times the weight of one at distance 2."""
+    require_shape(answer, (), "h", hint="It is one number.")
     h = float(as_array(answer, "h"))
     require(h > 0, f"a bandwidth is greater than 0, yours is {h:g}.")
     right = math.sqrt(3 / (2 * math.log(9)))
@@ -81,7 +82,7 @@ def check_gaussian_attention(answer):
 @exercise
 def check_far_mask(answer):
     """(places, r) -> [n, n], True where two places are farther apart than r."""
-    places = np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.8], [6.0, 8.0]])
+    places = np.array([[0.0, 0.0], [3.0, 4.0], [1.2, 1.4], [6.0, 8.0], [1.6, -1.6], [4.5, 4.0]])
     got = run(answer, places, 2.0)
     distances = np.linalg.norm(places[:, None] - places[None], axis=-1)
     expected = distances > 2
@@ -90,12 +91,19 @@ def check_far_mask(answer):
         not same_values(got, distances**2 > 2),
         "compare the distance with r, not its square: take the root.",
     )
+    differences = np.abs(places[:, None] - places[None])
+    for other in (differences.max(axis=-1), differences.sum(axis=-1)):
+        require(
+            not same_values(got, other > 2),
+            "the distance is the root of the sum of squares over all coordinates, not their largest or their sum.",
+        )
     same(got, expected, "the mask", hint="mask[i, j] says whether place j is farther than r from place i.")
     require(
-        same_values(run(answer, places, 0.0), ~np.eye(4, dtype=bool)),
+        same_values(run(answer, places, 0.0), ~np.eye(len(places), dtype=bool)),
         "with r = 0 only the place itself may be left out.",
     )
-    require(same_values(run(answer, places, 5.0)[0, 1], False), "a place at distance r exactly is not farther than r.")
+    at_r = as_array(run(answer, places, 5.0), "the mask")
+    require(not at_r[0, 1], "a place at distance r exactly is not farther than r.")
     return "and r = 0 gives the leave-one-out mask."
 
 
@@ -103,7 +111,7 @@ def check_far_mask(answer):
 def check_boxcar_weights(answer):
     """(q, k, h) -> [q_len, k_len]: equal weights within distance h, none beyond."""
     q = np.array([[0.0, 0.0], [1.0, 1.0], [4.0, 3.0], [90.0, 0.0], [0.0, 2.0]])
-    k = np.array([[0.0, 1.0], [3.0, 3.0], [1.0, 0.0], [5.0, 5.0]])
+    k = np.array([[0.0, 0.7], [3.0, 3.0], [1.0, 0.0], [5.0, 5.0]])
     with np.errstate(invalid="ignore", divide="ignore"):
         got = run(answer, q, k, 1.5)
     reached = np.linalg.norm(q[:, None] - k[None], axis=-1) <= 1.5
@@ -119,5 +127,10 @@ def check_boxcar_weights(answer):
     even = got.shape == reached.shape and same_values(got[3], np.full(4, 0.25))
     require(not even, "query 3 has no key in reach, and yet all get weight: it must get zeros.")
     expected = reached / np.maximum(reached.sum(axis=-1, keepdims=True), 1)
+    shares = same_values(got > 0, reached) and same_values(got.sum(axis=-1), expected.sum(axis=-1))
+    require(
+        same_values(got, expected) or not shares,
+        "a nearer key gets more weight; all in reach must get the same: keep the distances out of the softmax.",
+    )
     same(got, expected, "the weights", hint="equal weight for every key within h of the query, none beyond.")
     return "equal votes within reach, and a query out of reach of all gets zeros."

@@ -24,18 +24,19 @@ class _Attention:
     """Scores, masked softmax, weighted values; a subclass says how queries and keys are scored."""
 
     def __call__(self, query, key=None, value=None, *, attention_mask=None, causal=False, return_weights=False):
-        """`[..., q_len, d_query], [..., k_len, d_key], [..., k_len, d_v] -> [..., q_len, d_v]`.
+        """`[batch, q_len, d_query], [batch, k_len, d_key], [batch, k_len, d_v] -> [batch, q_len, d_v]`.
 
         key: defaults to `query` (self-attention); value: defaults to `key`.
         attention_mask: boolean, True where a query may attend, broadcasting to `[..., q_len, k_len]`.
         causal: a query sees no later key. return_weights: return `(output, weights)`.
 
-        Raises ValueError for shapes or types that do not fit.
+        There may be more axes between batch and length. Raises ValueError for shapes or types that do not fit, and
+        where there is no batch: `[batch, features]` would pass for one sequence, its examples for positions.
         """
         key = query if key is None else key
         value = key if value is None else value
+        _checks.layer(query, key, value)
         scores = self.scores(query, key)
-        _checks.values(key, value)
         _checks.mask("attention_mask", attention_mask, scores.shape)
         mask = with_causal(attention_mask, causal, query, key)
         return attend(scores, value, mask=mask, return_weights=return_weights)

@@ -54,13 +54,14 @@ class _Attention(keras.layers.Layer):
         value_mask=None,
         mask=None,
     ):
-        """`[..., q_len, d_query], [..., k_len, d_key], [..., k_len, d_v] -> [..., q_len, d_v]`.
+        """`[batch, q_len, d_query], [batch, k_len, d_key], [batch, k_len, d_v] -> [batch, q_len, d_v]`.
 
         key: defaults to `query` (self-attention); value: defaults to `key`.
         attention_mask: boolean, True where a query may attend, broadcasting to `[..., q_len, k_len]`.
         causal: a query sees no later key. return_weights: return `(output, weights)`.
 
-        Raises ValueError for shapes or types that do not fit.
+        There may be more axes between batch and length. Raises ValueError for shapes or types that do not fit, and
+        where there is no batch: `[batch, features]` would pass for one sequence, its examples for positions.
 
         query_mask, key_mask, value_mask, mask: `[..., length]`, filled by Keras: which positions are not padding.
         Padded keys are not attended to. Padded queries are computed like any other; the output carries their mask.
@@ -70,8 +71,8 @@ class _Attention(keras.layers.Layer):
             key_mask = _and(key_mask, query_mask, mask)
         if value is None:
             value = key
+        _checks.layer(query, key, value)
         scores = self.scores(query, key)
-        _checks.values(key, value)
         _checks.mask("attention_mask", attention_mask, _checks.shape(scores))
         padding = _and(key_mask, value_mask)
         if padding is not None:

@@ -119,7 +119,7 @@ class MultiHeadAttention(keras.layers.Layer):
         mask=None,
         training=False,
     ):
-        """`[..., q_len, d_model], [..., k_len, d_model] -> [..., q_len, d_model]`.
+        """`[batch, ..., q_len, d_model], [batch, ..., k_len, d_model] -> [batch, ..., q_len, d_model]`.
 
         key: defaults to `query` (self-attention); value: defaults to `key`.
         attention_mask: boolean, True where a query may attend, broadcasting to `[..., q_len, k_len]` for all heads
@@ -134,15 +134,13 @@ class MultiHeadAttention(keras.layers.Layer):
         query_mask, key_mask, value_mask, mask: `[..., length]`, filled by Keras: which positions are not padding.
         Padded keys are not attended to. Padded queries are computed like any other; the output carries their mask.
         With a cache such masks are an error: they know of the new keys only. Give an `attention_mask` of all keys.
-        As in any Keras layer the first axis is the batch: two axes are an error. training: filled by Keras.
+        training: filled by Keras.
         """
         if key is None:
             key = query
             key_mask = _and(key_mask, query_mask, mask)
         if value is None:
             value = key
-        # Without an axis for the batch, the examples of the batch would attend to each other.
-        _checks.batched(query=query, key=key, value=value)
         axes = _checks.multihead(query, key, value, self.w_query)
         _checks.head_scores(query, key, self.num_heads, attention_mask, attention_bias, cache)
         padding = _and(key_mask, value_mask)

@@ -99,7 +99,7 @@ class MultiHeadAttention(nn.Module):
         return_weights=False,
         cache=None,
     ):
-        """`[..., q_len, d_model], [..., k_len, d_model] -> [..., q_len, d_model]`.
+        """`[batch, ..., q_len, d_model], [batch, ..., k_len, d_model] -> [batch, ..., q_len, d_model]`.
 
         key: defaults to `query` (self-attention); value: defaults to `key`.
         attention_mask: boolean, True where a query may attend, broadcasting to `[..., q_len, k_len]` for all heads

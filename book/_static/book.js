@@ -23,6 +23,16 @@ function markAnswers() {
   }
 }
 
+// ---- a formula within a line that is wider than the screen gets a line, and a scroll box, of its own ----
+function wrapWideFormulas() {
+  for (const formula of document.querySelectorAll(".bd-article mjx-container:not([display])")) {
+    formula.classList.remove("wide");
+    const line = formula.closest("p, li, dd, td, th, h1, h2, h3");
+    if (!line || line.matches("td, th")) continue; // a table scrolls as a whole
+    if (formula.getBoundingClientRect().width > line.getBoundingClientRect().width) formula.classList.add("wide");
+  }
+}
+
 // ---- a box that scrolls can be scrolled with the keyboard ----
 function makeScrollBoxesReachable() {
   const boxes = "pre, .pst-scrollable-table-container, div.math, .cell_output .output, mjx-container[display]";
@@ -91,7 +101,14 @@ labelFoldedCells();
 markAnswers();
 addReadBox();
 showTicks(readPages());
-window.addEventListener("load", makeScrollBoxesReachable);
-window.addEventListener("resize", makeScrollBoxesReachable);
-window.MathJax?.startup?.promise?.then(makeScrollBoxesReachable);
-document.addEventListener("toggle", makeScrollBoxesReachable, true);
+
+function fit() {
+  wrapWideFormulas();
+  makeScrollBoxesReachable();
+}
+window.addEventListener("load", () => {
+  fit();
+  window.MathJax?.startup?.promise?.then(fit);
+});
+window.addEventListener("resize", fit);
+document.addEventListener("toggle", fit, true); // what was folded has a size only now

@@ -174,7 +174,7 @@ def test_layers_default_to_self_attention(fw, name):
 
 @pytest.mark.parametrize("name, arguments", [("GeneralAttention", (5, 7)), ("AdditiveAttention", (5, 7, 11))])
 def test_a_seed_fixes_the_initial_parameters(fw, name, arguments):
-    x, y = (np.random.default_rng(0).normal(size=(3, d)).astype(np.float32) for d in (5, 7))
+    x, y = (np.random.default_rng(0).normal(size=(2, 3, d)).astype(np.float32) for d in (5, 7))
 
     def output(seed):
         return fw.numpy(getattr(fw.attn, name)(*arguments, seed=seed)(fw.array(x), fw.array(y)))
@@ -184,6 +184,6 @@ def test_a_seed_fixes_the_initial_parameters(fw, name, arguments):
 
 
 def test_a_scale_given_to_the_layer_is_used(fw):
-    q, k = (np.random.default_rng(0).normal(size=(n, 5)).astype(np.float32) for n in (3, 7))
+    q, k = (np.random.default_rng(0).normal(size=(2, n, 5)).astype(np.float32) for n in (3, 7))
     got = fw.attn.DotProductAttention(scale=1.0)(fw.array(q), fw.array(k))
-    np.testing.assert_allclose(fw.numpy(got), spec.attend(q @ k.T, k), **TOLERANCE[np.float32])
+    np.testing.assert_allclose(fw.numpy(got), spec.attend(q @ k.swapaxes(-1, -2), k), **TOLERANCE[np.float32])

@@ -89,7 +89,14 @@ def test_layers_are_made_with_sizes(fw, name, arguments, message):
 @pytest.mark.parametrize(
     "shapes, mask, message",
     [
-        (((2, 3, 5), (2, 7, 5), (2, 6, 5)), None, "k and v must have the same length"),
+        (
+            ((2, 3, 5), (2, 7, 5), (2, 6, 5)),
+            None,
+            "key and value must have the same length, got [2, 7, 5] and [2, 6, 5]",
+        ),
+        (((3, 5), (3, 5), (3, 5)), None, "query must be [batch, ..., length, features], got shape [3, 5]"),
+        (((2, 3, 5), (7, 5), (7, 5)), None, "key must be [batch, ..., length, features], got shape [7, 5]"),
+        (((2, 3, 5), (4, 7, 5), (4, 7, 5)), None, "the leading axes of query and key and value must broadcast"),
         (((2, 3, 5), (2, 7, 4), (2, 7, 4)), None, "must have the same last axis (d)"),
         (((2, 3, 5), (2, 7, 5), (2, 7, 5)), x(3, 7), "attention_mask must be boolean"),
         (((2, 3, 5), (2, 7, 5), (2, 7, 5)), np.ones((7, 3), bool), "attention_mask must broadcast to the scores"),

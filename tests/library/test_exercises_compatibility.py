@@ -24,6 +24,7 @@ WEIGHT = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]])
 RIGHT = [
     (ex.check_pencil, ([2, 3], [1, 6], 2.718)),
     (ex.check_pencil, (np.array([2.0, 3.0]), (1, 6), np.exp(3) / np.exp(2))),
+    (ex.check_pencil, ([[2, 3]], [[1, 6]], np.e)),
     (ex.check_temperature_softmax, (lambda s, t: masked_softmax(s / t),)),
     (ex.check_weight, (WEIGHT,)),
     (ex.check_weight, (WEIGHT.tolist(),)),
@@ -104,6 +105,15 @@ WRONG = {
     "inside the tanh": (
         ex.check_capped_weights,
         (lambda s, mask, cap: masked_softmax(cap * np.tanh(s), mask),),
+    ),
+    "after the tanh": (
+        ex.check_capped_weights,
+        (lambda s, mask, cap: masked_softmax(np.tanh(s / cap), mask),),
+    ),
+    "too late": (ex.check_capped_weights, (lambda s, mask, cap: masked_softmax(capped(s, cap)) * mask,)),
+    "large negative number": (
+        ex.check_capped_weights,
+        (lambda s, mask, cap: hand_softmax(np.where(mask, capped(s, cap), -1e9)),),
     ),
     "not NaN": (
         ex.check_capped_weights,

@@ -12,8 +12,8 @@ def window(length, size, extra=0):
     return (j <= i) & (j > i - size - extra)
 
 
-def streaming(q, keys, values, *, scaled=True, shrink=True, divide=True, stable=True):
-    peak, total, acc = (-np.inf if stable else 0.0), 0.0, 0.0
+def streaming(q, keys, values, *, scaled=True, shrink=True, divide=True, stable=True, start=-np.inf):
+    peak, total, acc = (start if stable else 0.0), 0.0, 0.0
     for k, v in zip(keys, values, strict=True):
         score = q @ k / (np.sqrt(len(q)) if scaled else 1)
         new_peak = max(peak, score) if stable else 0.0
@@ -83,6 +83,21 @@ WRONG = [
         ex.check_batch_mask,
         (lambda lengths, size: causal_mask(size) & np.swapaxes(padding_mask(lengths, size), -1, -2),),
     ),
+    (
+        "a query in the padding may see",
+        ex.check_batch_mask,
+        (lambda lengths, size: both(lengths, size) & np.swapaxes(padding_mask(lengths, size), -1, -2),),
+    ),
+    (
+        "the diagonal is missing",
+        ex.check_batch_mask,
+        (lambda lengths, size: both(lengths, size) & ~np.eye(size, dtype=bool),),
+    ),
+    (
+        "off by one",
+        ex.check_batch_mask,
+        (lambda lengths, size: np.tri(size, k=1, dtype=bool) & padding_mask(lengths, size),),
+    ),
     ("the shape is (5, 5)", ex.check_batch_mask, (lambda lengths, size: causal_mask(size),)),
     ("True and False are expected", ex.check_batch_mask, (lambda n, size: both(n, size).astype(int) * 2,)),
     ("the mask is inverted", ex.check_window_mask, (lambda n, w: ~window(n, w),)),
@@ -93,6 +108,8 @@ WRONG = [
     ),
     ("one key too wide", ex.check_window_mask, (lambda n, w: window(n, w, 1),)),
     ("one key too narrow", ex.check_window_mask, (lambda n, w: window(n, w, -1),)),
+    ("key i is missing", ex.check_window_mask, (lambda n, w: window(n, w) & ~np.eye(n, dtype=bool),)),
+    ("ends before key i", ex.check_window_mask, (lambda n, w: window(n, w, 1) & ~np.eye(n, dtype=bool),)),
     ("this is the transpose", ex.check_window_mask, (lambda n, w: window(n, w).T,)),
     ("old keys are still allowed", ex.check_window_mask, (lambda n, w: np.tri(n, dtype=bool),)),
     (
@@ -104,7 +121,13 @@ WRONG = [
     ("not divided by `total`", ex.check_streaming_attention, (lambda *a: streaming(*a, divide=False),)),
     ("multiply both", ex.check_streaming_attention, (lambda *a: streaming(*a, shrink=False),)),
     ("±10 000 overflow", ex.check_streaming_attention, (lambda *a: streaming(*a, stable=False),)),
-    ("mean of all values", ex.check_streaming_attention, (lambda q, K, V: np.mean(list(V), axis=0),)),
+    ("start at -inf", ex.check_streaming_attention, (lambda *a: streaming(*a, start=0.0),)),
+    ("one key with its value", ex.check_streaming_attention, (lambda q, K, V: streaming(q, list(K), list(V)),)),
+    (
+        "mean of all values",
+        ex.check_streaming_attention,
+        (lambda q, K, V: np.mean([v for _, v in zip(K, V, strict=True)], axis=0),),
+    ),
     ("your code raised", ex.check_streaming_attention, (lambda q, K, V: masked_softmax(K @ q) @ V,)),
     ("is zero: each must", ex.check_scale_gradient, (lambda *a: scale_gradient(*a, products=False),)),
     ("without c", ex.check_scale_gradient, (lambda *a: scale_gradient(*a, factor=a[-1]),)),

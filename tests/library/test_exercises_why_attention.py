@@ -163,3 +163,30 @@ def test_boxcar_weights(answer, mistake, capsys):
     assert ex.check_boxcar_weights(boxcar_weights) is True
     capsys.readouterr()
     assert mistake in said(capsys, ex.check_boxcar_weights, answer)
+
+
+def test_a_number_in_a_list_is_told_so(capsys):
+    assert "It is one number" in said(capsys, ex.check_bandwidth, [0.826])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda places, r: (np.abs(places[:, None] - places) > r).any(axis=-1),
+        lambda places, r: np.abs(places[:, None] - places).sum(axis=-1) > r,
+    ],
+)
+def test_a_mask_of_another_distance_is_told_so(answer, capsys):
+    assert "root of the sum of squares" in said(capsys, ex.check_far_mask, answer)
+
+
+def test_a_mask_may_be_a_list(capsys):
+    assert ex.check_far_mask(lambda places, r: [[bool(math.dist(a, b) > r) for b in places] for a in places]) is True
+
+
+def test_a_bell_within_reach_is_no_boxcar(capsys):
+    def bell(q, k, h):
+        distances = np.linalg.norm(q[:, None] - k, axis=-1)
+        return attn.masked_softmax(-distances, distances <= h)
+
+    assert "keep the distances out" in said(capsys, ex.check_boxcar_weights, bell)

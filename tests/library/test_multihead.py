@@ -162,19 +162,13 @@ def test_gradients(fw, case):
         np.testing.assert_allclose(g, by_parameter[name], **close, err_msg=name)
 
 
-def test_two_dimensional_inputs_and_any_leading_axes(fw):
-    """A layer of Keras takes the first axis for the batch: two axes are an error there."""
+def test_any_leading_axes_after_the_batch(fw):
     layer = fw.attn.MultiHeadAttention(6, 3, seed=0)
     x = np.random.default_rng(0).normal(size=(2, 5, 3, 6)).astype(np.float32)
-    together = fw.numpy(layer(fw.array(x), causal=True))
-    np.testing.assert_allclose(fw.numpy(layer(fw.array(x[1]), causal=True)), together[1], **TOLERANCE[np.float32])
-    if fw.name == "tensorflow":
-        with pytest.raises(ValueError, match=r"query must be \[batch, ..., length, features\]"):
-            layer(fw.array(x[1, 2]))
-        return
-    one, weights = layer(fw.array(x[1, 2]), causal=True, return_weights=True)
-    np.testing.assert_allclose(fw.numpy(one), together[1, 2], **TOLERANCE[np.float32])
-    assert weights.shape == (3, 3, 3)
+    together, weights = layer(fw.array(x), causal=True, return_weights=True)
+    assert weights.shape == (2, 5, 3, 3, 3)
+    one = layer(fw.array(x[1]), causal=True)
+    np.testing.assert_allclose(fw.numpy(one), fw.numpy(together)[1], **TOLERANCE[np.float32])
 
 
 def test_a_seed_fixes_the_initial_parameters_and_no_two_are_alike(fw):
@@ -284,6 +278,7 @@ def test_sizes_that_do_not_fit(fw, arguments, options, message):
         ([x(2, 3, 6), x(2, 4, 5)], {}, "key must be [..., length, 6], as wide as the layer, got shape [2, 4, 5]"),
         ([x(2, 3, 6), x(2, 4, 6), x(2, 5, 6)], {}, "key and value must have the same length, got [2, 4, 6] and"),
         ([x(2, 3, 6), x(3, 4, 6)], {}, "the leading axes of query and key and value must broadcast"),
+        ([x(3, 6)], {}, "query must be [batch, ..., length, features], got shape [3, 6]"),
         ([x(2, 0, 6)], {}, "query must not be empty, got shape [2, 0, 6]"),
         ([x(2, 3, 6)], {"attention_mask": x(3, 3)}, "attention_mask must be boolean"),
         (

@@ -180,3 +180,13 @@ def test_a_row_with_nothing_to_attend_to_where_keras_gives_the_mean():
     ours = attn.scaled_dot_product_attention(q[:, :, 0], q[:, :, 0], q[:, :, 0], mask=nothing[:, 0])
     np.testing.assert_allclose(theirs, np.broadcast_to(np.mean(q[:, :, 0], 1), (1, 3, 8)), rtol=1e-5, atol=1e-6)
     assert (ours.numpy() == 0).all()
+
+
+def test_refuses_states_without_a_time_axis(make):
+    """[batch, d] would be read as one sequence, and the examples of the batch would attend to each other."""
+    states = RNG.normal(size=(4, 8)).astype("float32")
+    with pytest.raises(ValueError, match=r"query must be \[batch, ..., length, features\], got shape \[4, 8\]"):
+        make()(states)
+    sequence = states[:, None, :]
+    with pytest.raises(ValueError, match=r"key must be \[batch"):
+        make()(sequence, states)

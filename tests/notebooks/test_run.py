@@ -76,20 +76,21 @@ def test_a_missing_parameters_cell_is_an_error(good, saved):
         execute(saved(good))
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import time\ntime.sleep(300)",
-        # Busy, and no single cell is over the budget's patience.
-        "import time\nend = time.process_time() + 2.5\nwhile time.process_time() < end:\n    pass",
-    ],
-)
-def test_a_run_over_its_budget_is_an_error(good, saved, source):
-    cell(good, "print(numbers").source = source
+def test_a_cell_that_does_not_end_is_an_error(good, saved):
+    cell(good, "print(numbers").source = "import time\ntime.sleep(300)"
     start = time.monotonic()
     with pytest.raises(NotebookError, match="over its time budget of 2 s"):
         execute(saved(good), budget_seconds=2)
     assert time.monotonic() - start < 60
+
+
+def test_a_whole_run_over_its_budget_is_an_error(good, saved):
+    # No single cell is.
+    busy = "import time\nend = time.process_time() + 1.5\nwhile time.process_time() < end:\n    pass"
+    for text in ("print(numbers", "plt.subplots", "len(numbers)"):
+        cell(good, text).source = busy
+    with pytest.raises(NotebookError, match=r"took .* s, over its time budget of 4 s"):
+        execute(saved(good), budget_seconds=4)
 
 
 def test_waiting_for_a_turn_is_not_a_cost(good, saved):

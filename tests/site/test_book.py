@@ -68,7 +68,7 @@ def test_the_example_on_the_first_page_prints_what_it_says():
 
 def test_the_map_lists_every_chapter_with_its_reading_time():
     text = (BOOK / "index.md").read_text(encoding="utf-8")
-    listed = dict(re.findall(r"\]\((\w+/\w+\.ipynb)\).*\| (\d+) min \|", text))
+    listed = dict(re.findall(r"\]\((\w+/\w+\.ipynb)\) \((\d+) min\)", text))
     chapters = {}
     for page in site_files.pages():
         path = site_files.source(page)

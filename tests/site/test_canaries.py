@@ -31,10 +31,10 @@ def with_output(text: str) -> dict:
 
 @pytest.fixture
 def altered(site, new_page):
-    """Opens the first page of the book with something put at the top of its text."""
+    """Opens a page without formulas or cells, with something put at the top of its text."""
 
     def open_with(html: str):
-        original = (site_files.HTML / "book" / "index.html").read_text(encoding="utf-8")
+        original = (site_files.HTML / "book" / "setup.html").read_text(encoding="utf-8")
         assert '<article class="bd-article">' in original
         page = new_page()
         body = original.replace('<article class="bd-article">', f'<article class="bd-article">{html}', 1)
@@ -111,6 +111,8 @@ def test_an_image_that_says_nothing_is_seen(altered, alt):
     [
         ('<p style="color: #999; background: #fff">pale</p>', "color-contrast", "light"),
         ('<p style="color: #555">dark on dark</p>', "color-contrast", "dark"),
+        ('<pre><span style="color: #999">pale</span></pre>', "contrast of code", "light"),
+        ('<pre><span style="color: #666">dark on dark</span></pre>', "contrast of code", "dark"),
         ("<button></button>", "button-name", "light"),
         ('<img src="../_static/logo.svg">', "image-alt", "light"),
     ],
@@ -118,6 +120,7 @@ def test_an_image_that_says_nothing_is_seen(altered, alt):
 def test_what_shuts_readers_out_is_seen(altered, html, rule, scheme):
     page, _ = altered(html)
     page.emulate_media(color_scheme=scheme)
+    page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
     assert any(f": {rule}:" in problem for problem in page_checks.accessibility(page))
 
 
