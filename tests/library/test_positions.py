@@ -346,11 +346,12 @@ def test_the_permutation_by_hand(fw):
 
 def test_half_precision_is_turned_in_float32(fw):
     """At position 2,048 float16 would not know an angle at all; here only the result is rounded."""
-    x = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float16)
+    x = np.random.default_rng(0).normal(size=(3, 64)).astype(np.float16)
     positions = np.array([0, 7, 2049])
     got = rotate(fw, x, positions)
     assert got.dtype == np.float16
-    np.testing.assert_allclose(got, turned(x, positions, 10000.0, "halves"), rtol=1e-3, atol=1e-5)
+    rounded = turned(x, positions, 10000.0, "halves").astype(np.float16)
+    assert (got == rounded).mean() > 0.97  # rounded once; sums in float16 are rounded three times
 
 
 # ---- errors
