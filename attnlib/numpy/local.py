@@ -113,7 +113,7 @@ class LocalMonotonicAttention:
     def __call__(
         self, query, key=None, value=None, *, attention_mask=None, causal=False, start=0, return_weights=False
     ):
-        """`[..., q_len, d_query], [..., k_len, d_key], [..., k_len, d_v] -> [..., q_len, d_v]`.
+        """`[batch, q_len, d_query], [batch, k_len, d_key], [batch, k_len, d_v] -> [batch, q_len, d_v]`.
 
         key: defaults to `query` (self-attention); value: defaults to `key`.
         attention_mask: boolean, True where a query may attend, broadcasting to `[..., q_len, k_len]`.
@@ -121,12 +121,13 @@ class LocalMonotonicAttention:
         start: what the first query is aligned to, so that decoding can go step by step.
         return_weights: return `(output, weights)`.
 
-        Raises ValueError for shapes or types that do not fit.
+        There may be more axes between batch and length. Raises ValueError for shapes or types that do not fit, and
+        where there is no batch: `[batch, features]` would pass for one sequence, its examples for positions.
         """
         key = query if key is None else key
         value = key if value is None else value
+        _checks.layer(query, key, value)
         scores = general_scores(query, key, self.weight)
-        _checks.values(key, value)
         _checks.mask("attention_mask", attention_mask, scores.shape)
         _checks.start(start)
         positions = start + np.arange(query.shape[-2])
@@ -160,7 +161,7 @@ class LocalPredictiveAttention:
     def __call__(
         self, query, key=None, value=None, *, attention_mask=None, causal=False, lengths=None, return_weights=False
     ):
-        """`[..., q_len, d_query], [..., k_len, d_key], [..., k_len, d_v] -> [..., q_len, d_v]`.
+        """`[batch, q_len, d_query], [batch, k_len, d_key], [batch, k_len, d_v] -> [batch, q_len, d_v]`.
 
         key: defaults to `query` (self-attention); value: defaults to `key`.
         attention_mask: boolean, True where a query may attend, broadcasting to `[..., q_len, k_len]`.
@@ -169,12 +170,13 @@ class LocalPredictiveAttention:
         predicted within them. By default all keys are real.
         return_weights: return `(output, weights)`.
 
-        Raises ValueError for shapes or types that do not fit.
+        There may be more axes between batch and length. Raises ValueError for shapes or types that do not fit, and
+        where there is no batch: `[batch, features]` would pass for one sequence, its examples for positions.
         """
         key = query if key is None else key
         value = key if value is None else value
+        _checks.layer(query, key, value)
         scores = general_scores(query, key, self.weight)
-        _checks.values(key, value)
         _checks.mask("attention_mask", attention_mask, scores.shape)
         mask = with_causal(attention_mask, causal, query, key)
         k_len = key.shape[-2]

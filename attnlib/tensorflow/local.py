@@ -130,7 +130,7 @@ class LocalMonotonicAttention(_Attention):
         value_mask=None,
         mask=None,
     ):
-        """`[..., q_len, d_query], [..., k_len, d_key], [..., k_len, d_v] -> [..., q_len, d_v]`.
+        """`[batch, q_len, d_query], [batch, k_len, d_key], [batch, k_len, d_v] -> [batch, q_len, d_v]`.
 
         key: defaults to `query` (self-attention); value: defaults to `key`.
         attention_mask: boolean, True where a query may attend, broadcasting to `[..., q_len, k_len]`.
@@ -138,7 +138,8 @@ class LocalMonotonicAttention(_Attention):
         start: what the first query is aligned to, so that decoding can go step by step.
         return_weights: return `(output, weights)`.
 
-        Raises ValueError for shapes or types that do not fit.
+        There may be more axes between batch and length. Raises ValueError for shapes or types that do not fit, and
+        where there is no batch: `[batch, features]` would pass for one sequence, its examples for positions.
 
         query_mask, key_mask, value_mask, mask: `[..., length]`, filled by Keras: which positions are not padding.
         Padded keys are not attended to. Padded queries are computed like any other; the output carries their mask.
@@ -148,8 +149,8 @@ class LocalMonotonicAttention(_Attention):
             key_mask = _and(key_mask, query_mask, mask)
         if value is None:
             value = key
+        _checks.layer(query, key, value)
         scores = general_scores(query, key, self.weight)
-        _checks.values(key, value)
         _checks.mask("attention_mask", attention_mask, _checks.shape(scores))
         _checks.start(start)
         positions = tf.cast(start, tf.int32) + tf.range(tf.shape(query)[-2])
@@ -213,7 +214,7 @@ class LocalPredictiveAttention(_Attention):
         value_mask=None,
         mask=None,
     ):
-        """`[..., q_len, d_query], [..., k_len, d_key], [..., k_len, d_v] -> [..., q_len, d_v]`.
+        """`[batch, q_len, d_query], [batch, k_len, d_key], [batch, k_len, d_v] -> [batch, q_len, d_v]`.
 
         key: defaults to `query` (self-attention); value: defaults to `key`.
         attention_mask: boolean, True where a query may attend, broadcasting to `[..., q_len, k_len]`.
@@ -222,7 +223,8 @@ class LocalPredictiveAttention(_Attention):
         predicted within them. By default all keys are real.
         return_weights: return `(output, weights)`.
 
-        Raises ValueError for shapes or types that do not fit.
+        There may be more axes between batch and length. Raises ValueError for shapes or types that do not fit, and
+        where there is no batch: `[batch, features]` would pass for one sequence, its examples for positions.
 
         query_mask, key_mask, value_mask, mask: `[..., length]`, filled by Keras: which positions are not padding.
         Padded keys are not attended to. Padded queries are computed like any other; the output carries their mask.
@@ -233,8 +235,8 @@ class LocalPredictiveAttention(_Attention):
             key_mask = _and(key_mask, query_mask, mask)
         if value is None:
             value = key
+        _checks.layer(query, key, value)
         scores = general_scores(query, key, self.weight)
-        _checks.values(key, value)
         _checks.mask("attention_mask", attention_mask, _checks.shape(scores))
         padding = _and(key_mask, value_mask)
         if padding is not None:

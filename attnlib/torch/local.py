@@ -118,7 +118,7 @@ class LocalMonotonicAttention(nn.Module):
         self.weight = _glorot(_generator(seed), d_query, d_key)
 
     def forward(self, query, key=None, value=None, *, attention_mask=None, causal=False, start=0, return_weights=False):
-        """`[..., q_len, d_query], [..., k_len, d_key], [..., k_len, d_v] -> [..., q_len, d_v]`.
+        """`[batch, q_len, d_query], [batch, k_len, d_key], [batch, k_len, d_v] -> [batch, q_len, d_v]`.
 
         key: defaults to `query` (self-attention); value: defaults to `key`.
         attention_mask: boolean, True where a query may attend, broadcasting to `[..., q_len, k_len]`.
@@ -126,13 +126,14 @@ class LocalMonotonicAttention(nn.Module):
         start: what the first query is aligned to, so that decoding can go step by step.
         return_weights: return `(output, weights)`.
 
-        Raises ValueError for shapes or types that do not fit.
+        There may be more axes between batch and length. Raises ValueError for shapes or types that do not fit, and
+        where there is no batch: `[batch, features]` would pass for one sequence, its examples for positions.
         """
         key = query if key is None else key
         value = key if value is None else value
         query, key, value = autocast(query, key, value)
+        _checks.layer(query, key, value)
         scores = general_scores(query, key, self.weight)
-        _checks.values(key, value)
         _checks.mask("attention_mask", attention_mask, tuple(scores.shape))
         _checks.start(start)
         positions = start + torch.arange(query.shape[-2], device=query.device)
@@ -170,7 +171,7 @@ class LocalPredictiveAttention(nn.Module):
     def forward(
         self, query, key=None, value=None, *, attention_mask=None, causal=False, lengths=None, return_weights=False
     ):
-        """`[..., q_len, d_query], [..., k_len, d_key], [..., k_len, d_v] -> [..., q_len, d_v]`.
+        """`[batch, q_len, d_query], [batch, k_len, d_key], [batch, k_len, d_v] -> [batch, q_len, d_v]`.
 
         key: defaults to `query` (self-attention); value: defaults to `key`.
         attention_mask: boolean, True where a query may attend, broadcasting to `[..., q_len, k_len]`.
@@ -179,13 +180,14 @@ class LocalPredictiveAttention(nn.Module):
         predicted within them. By default all keys are real.
         return_weights: return `(output, weights)`.
 
-        Raises ValueError for shapes or types that do not fit.
+        There may be more axes between batch and length. Raises ValueError for shapes or types that do not fit, and
+        where there is no batch: `[batch, features]` would pass for one sequence, its examples for positions.
         """
         key = query if key is None else key
         value = key if value is None else value
         query, key, value = autocast(query, key, value)
+        _checks.layer(query, key, value)
         scores = general_scores(query, key, self.weight)
-        _checks.values(key, value)
         _checks.mask("attention_mask", attention_mask, tuple(scores.shape))
         mask = with_causal(attention_mask, causal, query, key)
         k_len = key.shape[-2]

@@ -466,3 +466,12 @@ def test_layers_refuse_bad_calls(fw, name, options, message):
     native = {n: fw.array(a) if isinstance(a, np.ndarray) else a for n, a in options.items()}
     with pytest.raises(ValueError, match=re.escape(message)):
         MAKE[name](fw.attn)(*map(fw.array, tensors()), **native)
+
+
+@both
+def test_layers_refuse_states_without_a_batch(fw, name):
+    query, key, value = map(fw.array, tensors())
+    with pytest.raises(ValueError, match=re.escape("query must be [batch, ..., length, features], got shape [3, 5]")):
+        MAKE[name](fw.attn)(query[0], key[0], value[0])
+    with pytest.raises(ValueError, match="key and value must have the same length"):
+        MAKE[name](fw.attn)(query, key, value[:, :-1])

@@ -179,7 +179,7 @@ def test_layers_are_the_functions_with_their_parameters(fw, name, causal):
 
 
 def test_a_seed_fixes_the_initial_parameters_of_concat_attention(fw):
-    x, y = (np.random.default_rng(0).normal(size=(3, d)).astype(np.float32) for d in (5, 7))
+    x, y = (np.random.default_rng(0).normal(size=(2, 3, d)).astype(np.float32) for d in (5, 7))
 
     def output(seed):
         return fw.numpy(fw.attn.ConcatAttention(5, 7, 11, seed=seed)(fw.array(x), fw.array(y)))
@@ -190,7 +190,7 @@ def test_a_seed_fixes_the_initial_parameters_of_concat_attention(fw):
 
 @pytest.mark.parametrize("log_scale, scale", [(None, 3), (math.log(5), 5), (20.0, 7)])
 def test_the_scale_starts_where_it_is_told_and_ends_at_the_largest(fw, log_scale, scale):
-    q, k = (np.random.default_rng(0).normal(size=(n, 5)).astype(np.float32) for n in (3, 7))
+    q, k = (np.random.default_rng(0).normal(size=(2, n, 5)).astype(np.float32) for n in (3, 7))
     layer = fw.attn.CosineAttention(scale=3.0, max_scale=7.0)
     if log_scale is not None:
         fw.set_parameters(layer, {"log_scale": np.array(log_scale, np.float32)})
@@ -199,7 +199,7 @@ def test_the_scale_starts_where_it_is_told_and_ends_at_the_largest(fw, log_scale
 
 
 def test_the_scale_starts_at_ten(fw):
-    q, k = (np.random.default_rng(0).normal(size=(n, 5)).astype(np.float32) for n in (3, 7))
+    q, k = (np.random.default_rng(0).normal(size=(2, n, 5)).astype(np.float32) for n in (3, 7))
     expected = spec.attend(by_loops(cosine, q, k, 10), k.astype(float))
     got = fw.attn.CosineAttention()(fw.array(q), fw.array(k))
     np.testing.assert_allclose(fw.numpy(got), expected, **TOLERANCE[np.float32])
