@@ -6,53 +6,56 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from cases import CASES, TOLERANCE
-from hypothesis import given
+from hypothesis import given, settings
 
 import attnlib.numpy as spec
 
 FRAMEWORK = "each"
-DTYPES = [np.float32, np.float64]
-TILES = [(2, 3), (64, 64)]  # lengths in the cases are primes: the last tile is shorter; and one tile holds all
+# One tile that holds all; and, the lengths in the cases being primes, tiles of which the last one is shorter.
+TILES = {np.float32: {}, np.float64: {"q_tile": 2, "k_tile": 3}}
 
 
 def native(fw, options):
     return {n: fw.array(x) if isinstance(x, np.ndarray) else x for n, x in options.items()}
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", TILES)
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_values(fw, case, dtype):
     q, k, v, options = case.arrays(dtype)
     expected = spec.scaled_dot_product_attention(q, k, v, **options)
     qkv, options = [fw.array(x) for x in (q, k, v)], native(fw, options)
-    results = [fw.attn.tiled_attention(*qkv, **options, q_tile=a, k_tile=b) for a, b in TILES]
-    results.append(fw.attn.scaled_dot_product_attention(*qkv, **options, impl="tiled"))
-    for got in map(fw.numpy, results):
-        assert got.dtype == dtype and got.shape == expected.shape
-        np.testing.assert_allclose(got, expected, **TOLERANCE[dtype])
+    got = fw.numpy(fw.attn.tiled_attention(*qkv, **options, **TILES[dtype]))
+    assert got.dtype == dtype and got.shape == expected.shape
+    np.testing.assert_allclose(got, expected, **TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", TILES)
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_gradients(fw, case, dtype):
     q, k, v, options = case.arrays(dtype)
     shape = spec.scaled_dot_product_attention(q, k, v, **options).shape
     grad_output = np.random.default_rng(5).normal(size=shape).astype(dtype)
     expected = spec.backward.scaled_dot_product_attention_vjp(q, k, v, grad_output, **options)
-    for q_tile, k_tile in TILES:
-        tile = {"q_tile": q_tile, "k_tile": k_tile}
-        if fw.name == "numpy":
-            got = spec.backward.tiled_attention_vjp(q, k, v, grad_output, **options, **tile)
-        else:
-            arguments = {**native(fw, options), **tile}
-            got = fw.gradients(lambda *x, a=arguments: fw.attn.tiled_attention(*x, **a), [q, k, v], grad_output)
-        for name, g, e in zip("qkv", got, expected, strict=True):
-            assert g.shape == e.shape and g.dtype == dtype
-            np.testing.assert_allclose(
-                g, e, rtol=TOLERANCE[dtype]["rtol"], atol=5 * TOLERANCE[dtype]["atol"], err_msg=name
-            )
+    if fw.name == "numpy":
+        got = spec.backward.tiled_attention_vjp(q, k, v, grad_output, **options, **TILES[dtype])
+    else:
+        options = native(fw, options)
+        got = fw.gradients(lambda *x: fw.attn.tiled_attention(*x, **options, **TILES[dtype]), [q, k, v], grad_output)
+    tolerance = {"rtol": TOLERANCE[dtype]["rtol"], "atol": 5 * TOLERANCE[dtype]["atol"]}
+    for name, g, e in zip("qkv", got, expected, strict=True):
+        assert g.shape == e.shape and g.dtype == dtype
+        np.testing.assert_allclose(g, e, **tolerance, err_msg=f"gradient of {name}")
 
 
+def test_the_word_tiled_asks_for_it(fw):
+    q, k, v, options = next(c for c in CASES if c.name.startswith("bias, mask")).arrays(np.float64)
+    qkv, options = [fw.array(x) for x in (q, k, v)], native(fw, options)
+    got, expected = (fw.attn.scaled_dot_product_attention(*qkv, **options, impl=i) for i in ("tiled", "explicit"))
+    np.testing.assert_allclose(fw.numpy(got), fw.numpy(expected), **TOLERANCE[np.float64])
+
+
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 10_000),
     sizes=st.tuples(*[st.integers(1, 9)] * 4),
