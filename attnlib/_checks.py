@@ -374,10 +374,12 @@ def continues(**named):
             raise ValueError(f"{name} must continue the cache {show(expected)}, got shape {show(one)}")
 
 
-def share(name, number):
-    """A share of a whole that leaves something: at least 0 and below 1."""
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < 1:
-        raise ValueError(f"{name} must be a number of at least 0 and below 1, got {number!r}")
+def dropout(share, impl):
+    """A share of the weights that leaves some; where weights are never held, none can be dropped."""
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
+        raise ValueError(f"dropout must be a number of at least 0 and below 1, got {share!r}")
+    if share and impl == "tiled":
+        raise ValueError(f'dropout must be 0 for impl="tiled", which never holds the weights, got {share!r}')
 
 
 def tiled(q, k, v, given_mask, given_bias, q_tile, k_tile):
@@ -446,9 +448,7 @@ def predicted(q, w_position, v_position, source_lengths):
         dims, target = shape(source_lengths), shape(q)[:-2]
         pairs = zip(reversed(dims), reversed(target), strict=False)
         if len(dims) > len(target) or not all(n in (1, None) or m is None or n == m for n, m in pairs):
-            raise ValueError(
-                f"lengths must broadcast to {show(target)} for q {show(shape(q))}, got shape {show(dims)}"
-            )
+            raise ValueError(f"lengths must broadcast to {show(target)} for q {show(shape(q))}, got shape {show(dims)}")
 
 
 def positions(array, scores_shape=None):

@@ -57,7 +57,7 @@ class MultiHeadAttention:
 
     def __init__(self, d_model, num_heads, *, num_kv_heads=None, head_dim=None, bias=True, seed=None, impl="explicit"):
         num_kv_heads, head_dim = _checks.heads(d_model, num_heads, num_kv_heads, head_dim)
-        _checks.choice("impl", impl, ["explicit"])
+        _checks.choice("impl", impl, ["explicit", "tiled"])
         self.num_heads, self.num_kv_heads, self.impl = num_heads, num_kv_heads, impl
         rng = np.random.default_rng(seed)
         inside, inside_kv = num_heads * head_dim, num_kv_heads * head_dim
@@ -98,6 +98,7 @@ class MultiHeadAttention:
         value = key if value is None else value
         axes = _checks.multihead(query, key, value, self.w_query)
         _checks.head_scores(query, key, self.num_heads, attention_mask, attention_bias, cache)
+        _checks.no_weights(self.impl, return_weights)
         q, k, v = self.project(query, key, value)
         mask = mask_for_heads(attention_mask, axes)
         if cache is not None:

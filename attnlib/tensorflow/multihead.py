@@ -17,6 +17,7 @@ from attnlib.tensorflow.layers import _and, _glorot
 from attnlib.tensorflow.masks import with_causal
 from attnlib.tensorflow.scores import scaled_dot_scores
 from attnlib.tensorflow.softmax import masked_softmax
+from attnlib.tensorflow.tiled import tiled_attention
 
 
 def split_heads(x, num_heads):
@@ -77,8 +78,8 @@ class MultiHeadAttention(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         num_kv_heads, head_dim = _checks.heads(d_model, num_heads, num_kv_heads, head_dim)
-        _checks.choice("impl", impl, ["explicit"])
-        _checks.share("dropout", dropout)
+        _checks.choice("impl", impl, ["explicit", "tiled"])
+        _checks.dropout(dropout, impl)
         self.d_model, self.num_heads, self.num_kv_heads, self.head_dim = d_model, num_heads, num_kv_heads, head_dim
         self.bias, self.dropout, self.seed, self.impl = bias, dropout, seed, impl
         self.supports_masking = True  # the output has a row for each query, so it keeps the query's mask
@@ -143,6 +144,7 @@ class MultiHeadAttention(keras.layers.Layer):
             value = key
         axes = _checks.multihead(query, key, value, self.w_query)
         _checks.head_scores(query, key, self.num_heads, attention_mask, attention_bias, cache)
+        _checks.no_weights(self.impl, return_weights)
         padding = _and(key_mask, value_mask)
         if padding is not None:
             if cache is not None:
@@ -167,6 +169,8 @@ class MultiHeadAttention(keras.layers.Layer):
     def _attend(self, q, k, v, mask, bias, causal, dropout):
         group = self.num_heads // self.num_kv_heads
         k, v = repeat_heads(k, group), repeat_heads(v, group)
+        if self.impl == "tiled":
+            return tiled_attention(q, k, v, mask=mask, bias=bias, causal=causal), None
         if not dropout:
             return scaled_dot_product_attention(q, k, v, mask=mask, bias=bias, causal=causal, return_weights=True)
         scores = scaled_dot_scores(q, k)

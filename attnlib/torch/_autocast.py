@@ -17,4 +17,5 @@ def autocast(*tensors):
     if not autocasting(tensors[0]):
         return tensors
     dtype = torch.get_autocast_dtype(tensors[0].device.type)
-    return tuple(t.to(dtype) if t.is_floating_point() and t.dtype != torch.float64 else t for t in tensors)
+    taken = (torch.float32, torch.float16, torch.bfloat16)  # float64 stays, as it does in PyTorch's own products
+    return tuple(t.to(dtype) if getattr(t, "dtype", None) in taken else t for t in tensors)

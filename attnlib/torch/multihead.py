@@ -19,6 +19,7 @@ from attnlib.torch.layers import _generator, _glorot
 from attnlib.torch.masks import with_causal
 from attnlib.torch.scores import scaled_dot_scores
 from attnlib.torch.softmax import masked_softmax
+from attnlib.torch.tiled import tiled_attention
 
 
 def split_heads(x, num_heads):
@@ -75,8 +76,8 @@ class MultiHeadAttention(nn.Module):
     ):
         super().__init__()
         num_kv_heads, head_dim = _checks.heads(d_model, num_heads, num_kv_heads, head_dim)
-        _checks.choice("impl", impl, ["explicit", "fused"])
-        _checks.share("dropout", dropout)
+        _checks.choice("impl", impl, ["explicit", "tiled", "fused"])
+        _checks.dropout(dropout, impl)
         self.num_heads, self.num_kv_heads, self.impl, self.dropout = num_heads, num_kv_heads, impl, dropout
         generator = _generator(seed)
         inside, inside_kv = num_heads * head_dim, num_kv_heads * head_dim
@@ -118,8 +119,7 @@ class MultiHeadAttention(nn.Module):
             (attention_bias,) = autocast(attention_bias)
         axes = _checks.multihead(query, key, value, self.w_query, precision=not autocasting(query))
         _checks.head_scores(query, key, self.num_heads, attention_mask, attention_bias, cache)
-        if return_weights and self.impl != "explicit":
-            raise ValueError(f'return_weights needs impl="explicit", got {self.impl!r}, which never holds the weights')
+        _checks.no_weights(self.impl, return_weights)
         q, k, v = self.project(query, key, value)
         mask = mask_for_heads(attention_mask, axes)
         if cache is not None:
@@ -144,6 +144,8 @@ class MultiHeadAttention(nn.Module):
             # The kernel finds the shared keys by itself.
             return _fused(q, k, v, mask, bias, causal, None, dropout_p=dropout, enable_gqa=group > 1), None
         k, v = repeat_heads(k, group), repeat_heads(v, group)
+        if self.impl == "tiled":
+            return tiled_attention(q, k, v, mask=mask, bias=bias, causal=causal), None
         if not dropout:
             return scaled_dot_product_attention(q, k, v, mask=mask, bias=bias, causal=causal, return_weights=True)
         scores = scaled_dot_scores(q, k)

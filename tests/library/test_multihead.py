@@ -28,9 +28,6 @@ class Case:
     bias: tuple | None = None
     causal: bool = False
 
-    def layer(self, attn):
-        return attn.MultiHeadAttention(*self.sizes, **self.options)
-
     def arrays(self, dtype):
         """Inputs, keyword arguments and parameters, as NumPy arrays; the same in every run."""
         rng = np.random.default_rng(23)
@@ -42,7 +39,7 @@ class Case:
             call["attention_mask"][..., 0, :] = False  # a query that may attend to nothing
         if self.bias is not None:
             call["attention_bias"] = rng.normal(size=self.bias).astype(dtype)
-        layer = self.layer(spec)
+        layer = spec.MultiHeadAttention(*self.sizes, **self.options)
         parameters = {n: getattr(layer, n) for n in PARAMETERS if getattr(layer, n) is not None}
         parameters = {n: rng.normal(size=p.shape).astype(dtype) for n, p in parameters.items()}
         return inputs, call, parameters
@@ -63,16 +60,14 @@ CASES = [
 ]
 
 
-def made(fw, case, dtype, parameters):
-    layer = case.layer(fw.attn) if fw.name != "tensorflow" else keras_layer(fw, case, dtype)
+def made(fw, case, dtype, parameters, **options):
+    if fw.name == "tensorflow":
+        options["dtype"] = np.dtype(dtype).name
+    layer = fw.attn.MultiHeadAttention(*case.sizes, **case.options, **options)
     if fw.name == "torch":
         layer = layer.to(getattr(fw.torch, np.dtype(dtype).name))
     fw.set_parameters(layer, parameters)
     return layer
-
-
-def keras_layer(fw, case, dtype):
-    return fw.attn.MultiHeadAttention(*case.sizes, **case.options, dtype=np.dtype(dtype).name)
 
 
 def native(fw, options):
@@ -129,8 +124,25 @@ def test_values_and_weights(fw, case, dtype):
     np.testing.assert_array_equal(fw.numpy(layer(*tensors, **native(fw, call))), got[0])
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_tiled_is_the_same(fw, case):
+    inputs, call, parameters = case.arrays(np.float64)
+    grad_output = np.random.default_rng(5).normal(size=inputs[0].shape)
+    results = []
+    for impl in ("explicit", "tiled"):
+        layer = made(fw, case, np.float64, parameters, impl=impl)
+        results.append([fw.numpy(layer(*map(fw.array, inputs), **native(fw, call)))])
+        if fw.name != "numpy":  # whose gradients are those of the numbers that come out
+            got, of = fw.layer_gradients(layer, inputs, list(parameters), grad_output, native(fw, call))
+            results[-1] += [*got, *of]
+    for explicit, tiled in zip(*results, strict=True):
+        np.testing.assert_allclose(tiled, explicit, rtol=1e-11, atol=1e-12)
+    with pytest.raises(ValueError, match='return_weights needs impl="explicit"'):
+        layer(*map(fw.array, inputs), return_weights=True)
+
+
 def made_spec(case, parameters):
-    layer = case.layer(spec)
+    layer = spec.MultiHeadAttention(*case.sizes, **case.options)
     for name, value in parameters.items():
         setattr(layer, name, value)
     return layer

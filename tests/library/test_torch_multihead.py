@@ -121,7 +121,7 @@ def test_fused_decodes_with_a_cache():
 
 def test_weights_are_refused_on_the_fused_path():
     cache = attn.KVCache()
-    with pytest.raises(ValueError, match="return_weights needs impl=\"explicit\", got 'fused'"):
+    with pytest.raises(ValueError, match='return_weights needs impl="explicit": impl="fused" never'):
         attn.MultiHeadAttention(6, 2, impl="fused")(torch.randn(2, 3, 6), return_weights=True, cache=cache)
     assert cache.length == 0
 
@@ -187,6 +187,8 @@ def test_the_weights_that_are_returned_are_those_before_dropout():
 def test_dropout_is_a_share(dropout):
     with pytest.raises(ValueError, match="dropout must be a number of at least 0 and below 1, got"):
         attn.MultiHeadAttention(6, 2, dropout=dropout)
+    with pytest.raises(ValueError, match='dropout must be 0 for impl="tiled"'):
+        attn.MultiHeadAttention(6, 2, dropout=0.1, impl="tiled")
 
 
 @pytest.mark.parametrize("impl", ["explicit", "fused"])
