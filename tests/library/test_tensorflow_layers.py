@@ -117,6 +117,21 @@ def test_padding_mask_in_a_graph():
     np.testing.assert_array_equal(graph(np.array([2, 0], np.int32)), spec.padding_mask(np.array([2, 0]), 5))
 
 
+def test_local_attention_in_a_graph_of_unknown_sizes():
+    local_m, local_p = MAKE["local-m"](), MAKE["local-p"]()
+    sequences, integers = tf.TensorSpec([None, None, 8], tf.float32), tf.TensorSpec([None], tf.int32)
+
+    @tf.function(input_signature=[sequences, sequences, integers, tf.TensorSpec([], tf.int32)])
+    def graph(query, key, lengths, start):
+        return local_m(query, key, start=start), local_p(query, key, lengths=lengths)
+
+    for q_len, k_len in ((3, 7), (5, 11)):
+        query, key = (tf.constant(RNG.normal(size=(2, n, 8)).astype("float32")) for n in (q_len, k_len))
+        lengths = tf.constant([4, 0])  # shorter than the keys, so that their number has to come from the graph
+        expected = local_m(query, key, start=2), local_p(query, key, lengths=lengths)
+        assert_same(graph(query, key, lengths, tf.constant(2)), expected)
+
+
 def test_padding_in_a_model_changes_nothing(make):
     model = classifier(make())
     ids = padded(3, 4, 6)
