@@ -11,12 +11,18 @@ and for output = w V with s = scale · q Kᵀ:
     dL/dq = scale · dL/ds K      dL/dk = scale · dL/dsᵀ q
 
 A masked weight is zero and stays zero, so its score gets no gradient, and neither does a row without weights.
+
+The sum over i in the first line equals doutput · output, a number for each query. With it and with the saved
+logarithm of the row's sum, w = exp(s - logsumexp), a tile's gradients need that tile alone: FlashAttention,
+Dao, Fu, Ermon, Rudra and Ré (2022), algorithm 4.
 """
 
 import numpy as np
 
 from attnlib import _checks
 from attnlib.numpy.dense import scaled_dot_product_attention
+from attnlib.numpy.multihead import mask_for_heads, merge_heads, repeat_heads, split_heads
+from attnlib.numpy.tiled import tile_scores, tiles, with_logsumexp
 
 
 def _transpose(x):
@@ -103,3 +109,88 @@ def scaled_dot_product_attention_vjp(q, k, v, grad_output, /, *, mask=None, bias
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     dq, dk = dot_scores_vjp(q, k, grad_scores, scale=scale)
     return dq, dk, dv
+
+
+def _linear_vjp(x, weight, grad_output):
+    """The gradients for `x @ weight + bias`: of x, of the weight and of the bias."""
+    dweight = _sum_to(_transpose(x) @ grad_output, weight)
+    return grad_output @ weight.T, dweight, grad_output.reshape(-1, grad_output.shape[-1]).sum(axis=0)
+
+
+def multi_head_attention_vjp(
+    layer, query, key, value, grad_output, /, *, attention_mask=None, attention_bias=None, causal=False
+):
+    """`[..., q_len, d_model] -> ((dquery, dkey, dvalue), parameters)`: the gradients of inputs and parameters.
+
+    layer: a `MultiHeadAttention`. parameters: its gradients by name, in the order "w_query", "b_query", "w_key", …;
+    without those of the biases where it has none. In self-attention the gradient is dquery + dkey + dvalue.
+    The other arguments are those of the layer's call, and so are the errors.
+    """
+    axes = _checks.multihead(query, key, value, layer.w_query)
+    _checks.head_scores(query, key, layer.num_heads, attention_mask, attention_bias, None)
+    q, k, v = layer.project(query, key, value)
+    group = layer.num_heads // layer.num_kv_heads
+    qkv = q, repeat_heads(k, group), repeat_heads(v, group)
+    options = {"mask": mask_for_heads(attention_mask, axes), "bias": attention_bias, "causal": causal}
+    heads = merge_heads(scaled_dot_product_attention(*qkv, **options))  # [..., q_len, num_heads * head_dim]
+    dheads, dw_output, db_output = _linear_vjp(heads, layer.w_output, grad_output)
+    dq, dk, dv = scaled_dot_product_attention_vjp(*qkv, split_heads(dheads, layer.num_heads), **options)
+    # Each head of keys and values has served a group of query heads: their gradients add up.
+    dk, dv = (_sum_groups(gradient, layer.num_kv_heads) for gradient in (dk, dv))
+    inputs, parameters = [], {}
+    for name, x, gradient in (("query", query, dq), ("key", key, dk), ("value", value, dv)):
+        dx, parameters[f"w_{name}"], parameters[f"b_{name}"] = _linear_vjp(
+            x, getattr(layer, f"w_{name}"), merge_heads(gradient)
+        )
+        inputs.append(dx)
+    parameters |= {"w_output": dw_output, "b_output": db_output}
+    if layer.b_query is None:
+        parameters = {name: gradient for name, gradient in parameters.items() if name[0] == "w"}
+    return tuple(inputs), parameters
+
+
+def _sum_groups(gradient, num_kv_heads):
+    """`[..., num_heads, length, head_dim] -> [..., num_kv_heads, length, head_dim]`."""
+    *axes, num_heads, length, head_dim = gradient.shape
+    return gradient.reshape(*axes, num_kv_heads, num_heads // num_kv_heads, length, head_dim).sum(axis=-3)
+
+
+def tiled_attention_vjp(
+    q, k, v, grad_output, /, *, mask=None, bias=None, causal=False, scale=None, q_tile=256, k_tile=512
+):
+    """`[..., q_len, d_v] -> (dq, dk, dv)`: the gradients of queries, keys and values, each of its argument's shape.
+
+    The arguments are those of `tiled_attention`, and so are the errors. The weights are computed again, one tile at
+    a time, and never held.
+    """
+    _checks.tiled(q, k, v, mask, bias, q_tile, k_tile)
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    output, logsumexp = with_logsumexp(q, k, v, mask, bias, causal, scale, q_tile, k_tile)
+    _checks.floating(q=q, grad_output=grad_output)
+    _checks.broadcasts("grad_output", grad_output, output.shape)
+    lead, q_len, k_len, dtype = output.shape[:-2], q.shape[-2], k.shape[-2], logsumexp.dtype
+    inputs = [np.broadcast_to(x, lead + x.shape[-2:]) for x in (q, k, v)]
+    grads = [np.zeros(x.shape, dtype) for x in inputs]
+    grad_output = np.broadcast_to(grad_output, output.shape)
+    mask, bias = (x if x is None else np.broadcast_to(x, (*lead, q_len, k_len)) for x in (mask, bias))
+    for at in np.ndindex(lead):
+        its_q, its_k, its_v = (x[at].astype(dtype, copy=False) for x in inputs)
+        dq, dk, dv = (x[at] for x in grads)
+        its_mask, its_bias = (x if x is None else x[at] for x in (mask, bias))
+        for rows in tiles(q_len, q_tile):
+            queries = its_q[rows] * dtype.type(scale)
+            grad = grad_output[at][rows].astype(dtype, copy=False)
+            mean = (grad * output[at][rows]).sum(-1, keepdims=True)  # sum_i w_i dL/dw_i
+            stop = min(k_len, rows.stop + k_len - q_len) if causal else k_len
+            for cols in tiles(stop, k_tile):
+                scores = tile_scores(queries, its_k[cols], its_mask, its_bias, causal, rows, cols, k_len - q_len)
+                scores -= logsumexp[at][rows, None]
+                weights = np.exp(scores, out=scores)
+                dv[cols] += weights.T @ grad
+                grad_scores = grad @ its_v[cols].T
+                grad_scores -= mean
+                grad_scores *= weights
+                dk[cols] += grad_scores.T @ queries  # the queries carry the scale
+                dq[rows] += grad_scores @ its_k[cols]
+            dq[rows] *= dtype.type(scale)
+    return tuple(_sum_to(grad, x).astype(x.dtype, copy=False) for grad, x in zip(grads, (q, k, v), strict=True))

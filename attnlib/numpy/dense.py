@@ -9,6 +9,7 @@ from attnlib import _checks
 from attnlib.numpy.masks import with_causal
 from attnlib.numpy.scores import scaled_dot_scores
 from attnlib.numpy.softmax import masked_softmax
+from attnlib.numpy.tiled import tiled_attention
 
 
 def attend(scores, v, /, *, mask=None, return_weights=False):
@@ -35,13 +36,17 @@ def scaled_dot_product_attention(
     causal: a query sees no later key; the last query is aligned to the last key. Combined with `mask`.
     scale: what multiplies the dot products, by default 1/√d.
     return_weights: also return the weights `[..., q_len, k_len]`, as `(output, weights)`.
-    impl: "explicit", the formula written out.
+    impl: "explicit", the formula written out; "tiled", the same one tile at a time (`tiled_attention`), which
+        returns no weights.
 
     A query that may attend to nothing gets zero weights and a zero output.
     Raises ValueError for shapes, types or an `impl` that do not fit.
     Source: Vaswani et al. (2017), eq. 1.
     """
-    _checks.choice("impl", impl, ["explicit"])
+    _checks.choice("impl", impl, ["explicit", "tiled"])
+    _checks.no_weights(impl, return_weights)
+    if impl == "tiled":
+        return tiled_attention(q, k, v, mask=mask, bias=bias, causal=causal, scale=scale)
     _checks.dot(q, k)
     _checks.values(k, v)
     scores_shape = _checks.scores_shape(q, k)

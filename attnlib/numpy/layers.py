@@ -4,12 +4,14 @@ They have the names, the parameters and the calls of the PyTorch modules and Ker
 handed over as arrays: `layer.weight = module.weight.detach().numpy()`.
 """
 
+import math
+
 import numpy as np
 
 from attnlib import _checks
 from attnlib.numpy.dense import attend
 from attnlib.numpy.masks import with_causal
-from attnlib.numpy.scores import additive_scores, general_scores, scaled_dot_scores
+from attnlib.numpy.scores import additive_scores, concat_scores, cosine_scores, general_scores, scaled_dot_scores
 
 
 def _glorot(rng, fan_in, fan_out, shape):
@@ -94,3 +96,44 @@ class AdditiveAttention(_Attention):
     def scores(self, query, key):
         """`[..., q_len, d_query], [..., k_len, d_key] -> [..., q_len, k_len]`."""
         return additive_scores(query, key, self.w_query, self.w_key, self.v_score)
+
+
+class ConcatAttention(_Attention):
+    """Attention with a small learned network on query and key end to end.
+
+    d_query, d_key, d_hidden: widths of queries, keys and the hidden layer. seed: of the initial parameters
+    `w_concat` `[d_query + d_key, d_hidden]` and `v_score` `[d_hidden]`.
+    Raises ValueError for a width that is not an integer of at least 1.
+    Source: Luong, Pham and Manning (2015), section 3.1, "concat".
+    """
+
+    def __init__(self, d_query, d_key, d_hidden, *, seed=None):
+        _checks.length("d_query", d_query)
+        _checks.length("d_key", d_key)
+        _checks.length("d_hidden", d_hidden)
+        rng = np.random.default_rng(seed)
+        self.w_concat = _glorot(rng, d_query + d_key, d_hidden, (d_query + d_key, d_hidden))
+        self.v_score = _glorot(rng, d_hidden, 1, d_hidden)
+
+    def scores(self, query, key):
+        """`[..., q_len, d_query], [..., k_len, d_key] -> [..., q_len, k_len]`."""
+        return concat_scores(query, key, self.w_concat, self.v_score)
+
+
+class CosineAttention(_Attention):
+    """Attention with the cosine between query and key, and a learned temperature.
+
+    scale: one over the initial temperature. What is learned is `log_scale`, a single number, so that the scale stays
+    above 0. max_scale: what the scale is kept at or below, lest the softmax becomes a maximum.
+    Raises ValueError for a scale or max_scale that is not a number above 0, and for a scale above max_scale.
+    Source: Liu et al. (2022), "Swin Transformer V2", eq. 2 (its temperature τ is at least 0.01).
+    """
+
+    def __init__(self, *, scale=10.0, max_scale=100.0):
+        _checks.temperature(scale, max_scale)
+        self.max_scale = max_scale
+        self.log_scale = np.array(np.log(scale), np.float32)
+
+    def scores(self, query, key):
+        """`[..., q_len, d], [..., k_len, d] -> [..., q_len, k_len]`."""
+        return cosine_scores(query, key, np.exp(np.minimum(self.log_scale, math.log(self.max_scale))))

@@ -5,12 +5,15 @@ arguments from them: `mask` where a call has one tensor, `<argument>_mask` where
 decides is therefore called `attention_mask`.
 """
 
+import math
+
 import keras
+import tensorflow as tf
 
 from attnlib import _checks
 from attnlib.tensorflow.dense import attend
 from attnlib.tensorflow.masks import with_causal
-from attnlib.tensorflow.scores import additive_scores, general_scores, scaled_dot_scores
+from attnlib.tensorflow.scores import additive_scores, concat_scores, cosine_scores, general_scores, scaled_dot_scores
 
 
 def _glorot(seed):
@@ -161,3 +164,65 @@ class AdditiveAttention(_Attention):
     def get_config(self):
         config = {"d_query": self.d_query, "d_key": self.d_key, "d_hidden": self.d_hidden, "seed": self.seed}
         return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable(package="attnlib")
+class ConcatAttention(_Attention):
+    """Attention with a small learned network on query and key end to end.
+
+    d_query, d_key, d_hidden: widths of queries, keys and the hidden layer. seed: of the initial parameters
+    `w_concat` `[d_query + d_key, d_hidden]` and `v_score` `[d_hidden]`.
+    Raises ValueError for a width that is not an integer of at least 1.
+    Source: Luong, Pham and Manning (2015), section 3.1, "concat".
+    """
+
+    def __init__(self, d_query, d_key, d_hidden, *, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        _checks.length("d_query", d_query)
+        _checks.length("d_key", d_key)
+        _checks.length("d_hidden", d_hidden)
+        self.d_query, self.d_key, self.d_hidden, self.seed = d_query, d_key, d_hidden, seed
+
+    def build(self, query_shape, key_shape=None, value_shape=None):
+        # One seed gives two different draws: an initialiser with a seed would repeat itself.
+        seeds = [None] * 2 if self.seed is None else [2 * self.seed + i for i in range(2)]
+        shapes = {"w_concat": (self.d_query + self.d_key, self.d_hidden), "v_score": (self.d_hidden,)}
+        for (name, shape), seed in zip(shapes.items(), seeds, strict=True):
+            setattr(self, name, self.add_weight(name=name, shape=shape, initializer=_glorot(seed)))
+        self.built = True
+
+    def scores(self, query, key):
+        """`[..., q_len, d_query], [..., k_len, d_key] -> [..., q_len, k_len]`."""
+        return concat_scores(query, key, self.w_concat, self.v_score)
+
+    def get_config(self):
+        config = {"d_query": self.d_query, "d_key": self.d_key, "d_hidden": self.d_hidden, "seed": self.seed}
+        return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable(package="attnlib")
+class CosineAttention(_Attention):
+    """Attention with the cosine between query and key, and a learned temperature.
+
+    scale: one over the initial temperature. What is learned is `log_scale`, a single number, so that the scale stays
+    above 0. max_scale: what the scale is kept at or below, lest the softmax becomes a maximum.
+    Raises ValueError for a scale or max_scale that is not a number above 0, and for a scale above max_scale.
+    Source: Liu et al. (2022), "Swin Transformer V2", eq. 2 (its temperature τ is at least 0.01).
+    """
+
+    def __init__(self, *, scale=10.0, max_scale=100.0, **kwargs):
+        super().__init__(**kwargs)
+        _checks.temperature(scale, max_scale)
+        self.scale, self.max_scale = scale, max_scale
+
+    def build(self, query_shape, key_shape=None, value_shape=None):
+        initial = keras.initializers.Constant(math.log(self.scale))
+        self.log_scale = self.add_weight(name="log_scale", shape=(), initializer=initial)
+        self.built = True
+
+    def scores(self, query, key):
+        """`[..., q_len, d], [..., k_len, d] -> [..., q_len, k_len]`."""
+        return cosine_scores(query, key, tf.exp(tf.minimum(self.log_scale, math.log(self.max_scale))))
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale, "max_scale": self.max_scale}

@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from attnlib import _checks
+from attnlib.torch._autocast import autocast
 from attnlib.torch.masks import with_causal
 from attnlib.torch.scores import scaled_dot_scores
 from attnlib.torch.softmax import masked_softmax
+from attnlib.torch.tiled import tiled_attention
 
 
 def attend(scores, v, /, *, mask=None, return_weights=False):
@@ -22,6 +24,7 @@ def attend(scores, v, /, *, mask=None, return_weights=False):
 
     Raises ValueError when scores, values and mask do not fit together.
     """
+    scores, v = autocast(scores, v)
     _checks.attend(scores, v, mask)
     weights = masked_softmax(scores, mask)
     output = weights @ v
@@ -38,21 +41,26 @@ def scaled_dot_product_attention(
     causal: a query sees no later key; the last query is aligned to the last key. Combined with `mask`.
     scale: what multiplies the dot products, by default 1/√d.
     return_weights: also return the weights `[..., q_len, k_len]`, as `(output, weights)`.
-    impl: "explicit", the formula written out; "fused", `F.scaled_dot_product_attention`, which returns no weights.
+    impl: "explicit", the formula written out; "tiled", the same one tile at a time (`tiled_attention`); "fused",
+        `F.scaled_dot_product_attention`. The last two return no weights.
 
     A query that may attend to nothing gets zero weights and a zero output.
     Raises ValueError for shapes, types or an `impl` that do not fit.
     Source: Vaswani et al. (2017), eq. 1.
     """
-    _checks.choice("impl", impl, ["explicit", "fused"])
+    _checks.choice("impl", impl, ["explicit", "tiled", "fused"])
+    _checks.no_weights(impl, return_weights)
+    if impl == "tiled":
+        return tiled_attention(q, k, v, mask=mask, bias=bias, causal=causal, scale=scale)
+    q, k, v = autocast(q, k, v)
+    if bias is not None:
+        (bias,) = autocast(bias)
     _checks.dot(q, k)
     _checks.values(k, v)
     scores_shape = _checks.scores_shape(q, k)
     _checks.mask("mask", mask, scores_shape)
     _checks.bias(bias, q, scores_shape)
     if impl == "fused":
-        if return_weights:
-            raise ValueError('return_weights needs impl="explicit": the fused kernel never holds the weights')
         return _fused(q, k, v, mask, bias, causal, scale)
     scores = scaled_dot_scores(q, k, scale=scale)  # [..., q_len, k_len]
     if bias is not None:
@@ -60,12 +68,12 @@ def scaled_dot_product_attention(
     return attend(scores, v, mask=with_causal(mask, causal, q, k), return_weights=return_weights)
 
 
-def _fused(q, k, v, mask, bias, causal, scale):
+def _fused(q, k, v, mask, bias, causal, scale, **options):
     # PyTorch's `is_causal` aligns the first query to the first key and admits no mask beside it: it is passed on
     # only where that means the same. Its one argument for masks takes booleans or what is added to the scores.
     if causal and mask is None and bias is None and q.shape[-2] == k.shape[-2]:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, **options)
     mask = with_causal(mask, causal, q, k)
     if bias is not None:
         mask = bias if mask is None else torch.where(mask, bias, -torch.inf)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, **options)

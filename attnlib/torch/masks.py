@@ -32,7 +32,8 @@ def padding_mask(lengths, max_len):
     """
     _checks.lengths(lengths)
     _checks.length("max_len", max_len)
-    if lengths.numel():
+    # A graph that is being compiled has no values yet: there the range is left to the caller.
+    if lengths.numel() and not torch.compiler.is_compiling():
         _checks.lengths_in_range(lengths.min().item(), lengths.max().item(), max_len)
     return torch.arange(max_len, device=lengths.device) < lengths[..., None, None]
 

@@ -34,6 +34,16 @@ class NumPy:
             grads.append(grad)
         return grads
 
+    def layer_gradients(self, layer, inputs, names, grad_output, options):
+        """As `gradients`, of a layer's inputs and of its parameters called `names`."""
+
+        def function(*arrays):
+            self.set_parameters(layer, dict(zip(names, arrays[len(inputs) :], strict=True)))
+            return layer(*arrays[: len(inputs)], **options)
+
+        grads = self.gradients(function, [*inputs, *(getattr(layer, name) for name in names)], grad_output)
+        return grads[: len(inputs)], grads[len(inputs) :]
+
     def set_parameters(self, layer, values):
         for name, value in values.items():
             setattr(layer, name, value)
@@ -56,6 +66,10 @@ class Torch(NumPy):
         tensors = [self.array(x).requires_grad_() for x in inputs]
         function(*tensors).backward(self.array(grad_output))
         return [t.grad.numpy() for t in tensors]
+
+    def layer_gradients(self, layer, inputs, names, grad_output, options):
+        grads = self.gradients(lambda *x: layer(*x, **options), inputs, grad_output)
+        return grads, [getattr(layer, name).grad.numpy() for name in names]
 
     def set_parameters(self, layer, values):
         layer.load_state_dict({name: self.array(value) for name, value in values.items()})
@@ -80,6 +94,14 @@ class TensorFlow(NumPy):
             tape.watch(tensors)
             output = function(*tensors)
         return [g.numpy() for g in tape.gradient(output, tensors, output_gradients=self.array(grad_output))]
+
+    def layer_gradients(self, layer, inputs, names, grad_output, options):
+        tensors, parameters = [self.array(x) for x in inputs], [getattr(layer, name).value for name in names]
+        with self.tf.GradientTape() as tape:
+            tape.watch(tensors)
+            output = layer(*tensors, **options)
+        grads = tape.gradient(output, tensors + parameters, output_gradients=self.array(grad_output))
+        return [g.numpy() for g in grads[: len(inputs)]], [g.numpy() for g in grads[len(inputs) :]]
 
     def set_parameters(self, layer, values):
         if not layer.built:

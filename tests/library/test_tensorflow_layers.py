@@ -15,6 +15,10 @@ MAKE = {
     "dot": lambda **k: attn.DotProductAttention(scale=0.7, **k),
     "general": lambda **k: attn.GeneralAttention(8, 8, seed=1, **k),
     "additive": lambda **k: attn.AdditiveAttention(8, 8, 5, seed=2, **k),
+    "concat": lambda **k: attn.ConcatAttention(8, 8, 5, seed=3, **k),
+    "cosine": lambda **k: attn.CosineAttention(scale=3.0, **k),
+    "local-m": lambda **k: attn.LocalMonotonicAttention(8, 8, 2, seed=4, **k),
+    "local-p": lambda **k: attn.LocalPredictiveAttention(8, 8, 5, 2, seed=5, **k),
 }
 
 
@@ -23,11 +27,12 @@ def make(request):
     return MAKE[request.param]
 
 
-def classifier(layer, **options):
-    """Characters of any number, 0 for padding, to two numbers."""
+def classifier(*layers, **options):
+    """Characters of any number, 0 for padding, to two numbers; several layers are added up."""
     ids = keras.Input((None,), dtype="int32")
     x = keras.layers.Embedding(20, 8, mask_zero=True)(ids)
-    x = layer(x, **options)
+    outputs = [layer(x, **options) for layer in layers]
+    x = outputs[0] if len(outputs) == 1 else keras.layers.Add()(outputs)
     return keras.Model(ids, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(x)))
 
 
@@ -112,6 +117,21 @@ def test_padding_mask_in_a_graph():
     np.testing.assert_array_equal(graph(np.array([2, 0], np.int32)), spec.padding_mask(np.array([2, 0]), 5))
 
 
+def test_local_attention_in_a_graph_of_unknown_sizes():
+    local_m, local_p = MAKE["local-m"](), MAKE["local-p"]()
+    sequences, integers = tf.TensorSpec([None, None, 8], tf.float32), tf.TensorSpec([None], tf.int32)
+
+    @tf.function(input_signature=[sequences, sequences, integers, tf.TensorSpec([], tf.int32)])
+    def graph(query, key, lengths, start):
+        return local_m(query, key, start=start), local_p(query, key, lengths=lengths)
+
+    for q_len, k_len in ((3, 7), (5, 11)):
+        query, key = (tf.constant(RNG.normal(size=(2, n, 8)).astype("float32")) for n in (q_len, k_len))
+        lengths = tf.constant([4, 0])  # shorter than the keys, so that their number has to come from the graph
+        expected = local_m(query, key, start=2), local_p(query, key, lengths=lengths)
+        assert_same(graph(query, key, lengths, tf.constant(2)), expected)
+
+
 def test_padding_in_a_model_changes_nothing(make):
     model = classifier(make())
     ids = padded(3, 4, 6)
@@ -141,17 +161,21 @@ def test_the_output_carries_the_query_mask(make):
         np.testing.assert_array_equal(output._keras_mask, x._keras_mask)
 
 
-def test_fit_with_unknown_batch_and_length_then_saved_and_loaded(make, tmp_path):
-    model = classifier(make(), causal=True)
+def test_fit_with_unknown_batch_and_length_then_saved_and_loaded(tmp_path):
+    """All layers in one model, since what takes time here is building its graphs."""
+    layers = [make() for make in MAKE.values()]
+    model = classifier(*layers, causal=True)
     model.compile("adam", "mse")
     ids = padded(32, 4, 6)
-    before = model.evaluate(ids, y := RNG.normal(size=(32, 2)), verbose=0)
+    before, weights = model.evaluate(ids, y := RNG.normal(size=(32, 2)), verbose=0), model.get_weights()
     model.fit(ids, y, epochs=20, verbose=0)
     assert model.evaluate(ids, y, verbose=0) < before
+    assert all((new != old).any() for new, old in zip(model.get_weights(), weights, strict=True))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(ids), model(ids))
-    assert loaded.layers[2].get_config() == model.layers[2].get_config()
+    for layer in layers:
+        assert loaded.get_layer(layer.name).get_config() == layer.get_config()
 
 
 def test_every_weight_learns(make):

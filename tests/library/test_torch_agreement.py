@@ -73,6 +73,10 @@ LAYERS = [
     attn.DotProductAttention(),
     attn.GeneralAttention(5, 5, seed=0),
     attn.AdditiveAttention(5, 5, 7, seed=0),
+    attn.ConcatAttention(5, 5, 7, seed=0),
+    attn.CosineAttention(scale=5.0),
+    attn.LocalMonotonicAttention(5, 5, 2, seed=0),
+    attn.LocalPredictiveAttention(5, 5, 7, 2, seed=0),
 ]
 
 
@@ -90,7 +94,14 @@ def test_saved_and_loaded(layer):
     file = io.BytesIO()
     torch.save(layer.state_dict(), file)
     file.seek(0)
-    other = type(layer)(*{"D": (), "G": (5, 5), "A": (5, 5, 7)}[type(layer).__name__[0]])
+    sizes = {
+        "GeneralAttention": (5, 5),
+        "AdditiveAttention": (5, 5, 7),
+        "ConcatAttention": (5, 5, 7),
+        "LocalMonotonicAttention": (5, 5, 2),
+        "LocalPredictiveAttention": (5, 5, 7, 2),
+    }
+    other = type(layer)(*sizes.get(type(layer).__name__, ()))
     x = torch.randn(2, 3, 5)
     if list(layer.parameters()):
         assert not torch.equal(other(x), layer(x))
