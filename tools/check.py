@@ -49,7 +49,7 @@ def nbval_command(*, spread: bool) -> list[str]:
 
 def library(framework: str) -> Step:
     """A process for each framework: loaded together, PyTorch and TensorFlow disturb each other."""
-    return Step(f"library {framework}", ([*PYTEST, "tests/library", "--framework", framework],))
+    return Step(f"library {framework}", ([*PYTEST, *SPREAD, "tests/library", "--framework", framework],))
 
 
 def steps() -> list[Step]:
