@@ -47,7 +47,9 @@ def install_browser() -> None:
     if shutil.which("apt-get") and os.geteuid() == 0:
         quiet = {"check": True, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
         subprocess.run(["apt-get", "update", "-qq"], **quiet)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"], **quiet)
+        # Without a font a page has no widths to check; Chromium only recommends one.
+        packages = ["chromium", "fonts-liberation"]
+        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], **quiet)
     else:
         print("note: no Chromium or Chrome found; `make test` needs one for the tests of the built pages")
 
