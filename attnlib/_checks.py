@@ -87,14 +87,16 @@ def leading(count=2, **named):
             raise ValueError(f"the leading axes of {' and '.join(names)} must broadcast, got {got}")
 
 
+def fits(dims, target):
+    """Whether the shape `dims` broadcasts to the shape `target` without enlarging it; an unknown axis may."""
+    pairs = zip(reversed(dims), reversed(target), strict=False)
+    return len(dims) <= len(target) and all(n in (1, None) or m is None or n == m for n, m in pairs)
+
+
 def broadcasts(name, array, target):
-    """The argument called `name` broadcasts to the shape `target` without enlarging it."""
-    dims = shape(array)
-    fits = len(dims) <= len(target) and all(
-        n in (1, None) or m is None or n == m for n, m in zip(reversed(dims), reversed(target), strict=False)
-    )
-    if not fits:
-        raise ValueError(f"{name} must broadcast to the scores {show(target)}, got shape {show(dims)}")
+    """The argument called `name` broadcasts to the scores of shape `target`."""
+    if not fits(shape(array), target):
+        raise ValueError(f"{name} must broadcast to the scores {show(target)}, got shape {show(shape(array))}")
 
 
 def mask(name, array, scores_shape):
@@ -139,13 +141,18 @@ def general(q, k, weight):
         )
 
 
+def out_of_hidden(name, vector):
+    """The vector that turns a hidden layer into one number."""
+    if len(shape(vector)) != 1:
+        raise ValueError(f"{name} must be [d_hidden], got shape {show(shape(vector))}")
+
+
 def additive(q, k, w_query, w_key, v_score):
     """Queries and keys of any width, two matrices into one hidden space, and a vector out of it."""
     sequences(q=q, k=k)
     leading(q=q, k=k)
     floating(q=q, w_query=w_query, w_key=w_key, v_score=v_score)
-    if len(shape(v_score)) != 1:
-        raise ValueError(f"v_score must be [d_hidden], got shape {show(shape(v_score))}")
+    out_of_hidden("v_score", v_score)
     hidden = shape(v_score)[0]
     for name, matrix, of, features in (("w_query", w_query, "q", q), ("w_key", w_key, "k", k)):
         if shape(matrix) != (shape(features)[-1], hidden):
@@ -160,8 +167,7 @@ def concat(q, k, w_concat, v_score):
     sequences(q=q, k=k)
     leading(q=q, k=k)
     floating(q=q, w_concat=w_concat, v_score=v_score)
-    if len(shape(v_score)) != 1:
-        raise ValueError(f"v_score must be [d_hidden], got shape {show(shape(v_score))}")
+    out_of_hidden("v_score", v_score)
     widths, hidden = (shape(q)[-1], shape(k)[-1]), shape(v_score)[0]
     if None in widths or shape(w_concat) != (sum(widths), hidden):
         raise ValueError(
@@ -175,10 +181,7 @@ def cosine(q, k, scale):
     dot(q, k)
     if isinstance(scale, bool) or not isinstance(scale, (int, float)):
         floating(scale=scale)
-        dims, target = shape(scale), scores_shape(q, k)
-        pairs = zip(reversed(dims), reversed(target), strict=False)
-        if len(dims) > len(target) or not all(n in (1, None) or m is None or n == m for n, m in pairs):
-            raise ValueError(f"scale must broadcast to the scores {show(target)}, got shape {show(dims)}")
+        broadcasts("scale", scale, scores_shape(q, k))
 
 
 def temperature(scale, max_scale):
@@ -295,8 +298,7 @@ def rotary(x, positions, base, pairing):
     if dims[-1] is not None and dims[-1] % 2:
         raise ValueError(f"x must have an even last axis (d), got shape {show(dims)}")
     got, target = shape(positions), dims[:-1]
-    pairs = zip(reversed(got), reversed(target), strict=False)
-    if len(got) > len(target) or not all(n in (1, None) or m is None or n == m for n, m in pairs):
+    if not fits(got, target):
         raise ValueError(f"positions must broadcast to {show(target)} for x {show(dims)}, got shape {show(got)}")
     positive("base", base)
     choice("pairing", pairing, ["halves", "interleaved"])
@@ -434,8 +436,7 @@ def predicted(q, w_position, v_position, source_lengths):
     """Queries, a matrix into a hidden space, a vector out of it, and a length for each row of queries."""
     sequences(q=q)
     floating(q=q, w_position=w_position, v_position=v_position)
-    if len(shape(v_position)) != 1:
-        raise ValueError(f"v_position must be [d_hidden], got shape {show(shape(v_position))}")
+    out_of_hidden("v_position", v_position)
     if shape(w_position) != (shape(q)[-1], shape(v_position)[0]):
         raise ValueError(
             f"w_position must be [d_q, d_hidden] for q {show(shape(q))} and v_position {show(shape(v_position))}, "
@@ -446,8 +447,7 @@ def predicted(q, w_position, v_position, source_lengths):
     else:
         lengths(source_lengths)
         dims, target = shape(source_lengths), shape(q)[:-2]
-        pairs = zip(reversed(dims), reversed(target), strict=False)
-        if len(dims) > len(target) or not all(n in (1, None) or m is None or n == m for n, m in pairs):
+        if not fits(dims, target):
             raise ValueError(f"lengths must broadcast to {show(target)} for q {show(shape(q))}, got shape {show(dims)}")
 
 
@@ -459,13 +459,11 @@ def positions(array, scores_shape=None):
         raise ValueError(f"positions must be numbers, got {dtype_name(array)}")
     if len(dims) < 1 or 0 in dims:
         raise ValueError(f"positions must be [..., q_len], none of it empty, got shape {show(dims)}")
-    if scores_shape is not None:
-        pairs = zip(reversed(dims), reversed(scores_shape[:-1]), strict=False)
-        if len(dims) >= len(scores_shape) or not all(n in (1, None) or m is None or n == m for n, m in pairs):
-            raise ValueError(
-                f"positions must broadcast to {show(scores_shape[:-1])} for the scores {show(scores_shape)}, "
-                f"got shape {show(dims)}"
-            )
+    if scores_shape is not None and not fits(dims, scores_shape[:-1]):
+        raise ValueError(
+            f"positions must broadcast to {show(scores_shape[:-1])} for the scores {show(scores_shape)}, "
+            f"got shape {show(dims)}"
+        )
 
 
 def start(n):
