@@ -1,9 +1,13 @@
 """Bad input: the same error in all three frameworks, naming the argument, what must hold and what came."""
 
+import importlib
+import pkgutil
 import re
 
 import numpy as np
 import pytest
+
+from attnlib import _checks
 
 FRAMEWORK = "each"
 
@@ -105,3 +109,10 @@ def test_layers_are_made_with_sizes(fw, name, arguments, message):
 def test_layer_calls(fw, shapes, mask, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         fw.attn.DotProductAttention()(*[fw.array(x(*s)) for s in shapes], attention_mask=fw.array(mask))
+
+
+def test_no_module_of_the_checks_is_called_like_a_check():
+    """A submodule becomes an attribute of its package when it is imported, in place of a function of that name."""
+    modules = {module.name for module in pkgutil.iter_modules(_checks.__path__)}
+    checks = {name for module in modules for name in vars(importlib.import_module(f"attnlib._checks.{module}"))}
+    assert modules and not modules & checks

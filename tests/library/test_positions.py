@@ -418,13 +418,14 @@ def test_bad_input(fw, name, arguments, options, message):
         ((2, 3, 5), 5, "x must end within the max_len 7 positions, got shape [2, 3, 5] and start 5"),
         ((2, 3, 5), -1, "start must be an integer of at least 0, got -1"),
         ((2, 3, 5), 1.0, "start must be an integer of at least 0, got 1.0"),
+        ((2, 3, 5), np.arange(2), "start must be an integer of at least 0, got int64 of shape [2]"),
         ((5,), 0, "x must be [..., length, features], got shape [5]"),
     ],
 )
 def test_bad_calls_of_learned_positions(fw, shape, start, message):
     layer = fw.attn.LearnedPositions(7, 5)
     with pytest.raises(ValueError, match=re.escape(message)):
-        layer(fw.array(np.zeros(shape, np.float32)), start=start)
+        layer(fw.array(np.zeros(shape, np.float32)), start=fw.array(start) if isinstance(start, np.ndarray) else start)
 
 
 def test_bad_calls_of_the_relative_bias(fw):
