@@ -7,6 +7,7 @@ python -m tools.check --list           their names, and what each runs
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,9 @@ WORKERS = min(4, os.cpu_count() or 1)
 CELL_SECONDS = 180
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--no-header", "--color=no"]
 SPREAD = ["-n", str(WORKERS)]
+# What requirements-oldest.txt pins for this Python, and where tools/venv.py has put it.
+OLDEST_NUMPY = "2.0" if sys.version_info < (3, 13) else "2.1"
+OLDEST = Path(sys.prefix) / "oldest"
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,15 @@ def library(framework: str) -> Step:
     return Step(f"library {framework}", ([*PYTEST, *SPREAD, "tests/library", "--framework", framework],))
 
 
+def oldest_numpy() -> Step:
+    """attnlib.numpy once more, on the oldest NumPy that it runs on; the tests ask which one they got."""
+    first_on_the_path = ["-o", f"pythonpath={shlex.quote(OLDEST.as_posix())}"]
+    # Not the book's data set, exercises and figures: they come with the newest.
+    others = [f"--ignore-glob=*/test_{name}*.py" for name in ("dates", "exercises", "plots")]
+    command = [*PYTEST, *SPREAD, "tests/library", "--numpy", OLDEST_NUMPY, *others, *first_on_the_path]
+    return Step("oldest-numpy", (command,))
+
+
 def steps() -> list[Step]:
     tests = "tests/notebooks"
     slow = [f"{tests}/test_variations.py", f"{tests}/test_elsewhere.py", f"{tests}/test_hygiene.py"]
@@ -77,6 +90,7 @@ def steps() -> list[Step]:
         library("numpy"),
         library("torch"),
         library("tensorflow"),
+        oldest_numpy(),
         Step("hygiene", ([*PYTEST, f"{tests}/test_hygiene.py"],)),
         Step("tools", ([*PYTEST, *SPREAD, tests, *(f"--ignore={path}" for path in slow)],)),
         Step("nbval", ([*nbval_command(spread=True), "book"],)),

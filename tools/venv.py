@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv"
 PYTHON = HOME / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = HOME / "installed-from"
-SOURCES = ("requirements.txt", "constraints.txt", "pyproject.toml")
+OLDEST = HOME / "oldest"
+SOURCES = ("requirements.txt", "requirements-oldest.txt", "constraints.txt", "pyproject.toml")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
@@ -38,6 +39,8 @@ def install() -> None:
     subprocess.run([*pip, *pins], check=True)
     # Its build tools are among what has just been installed: nothing is fetched for it.
     subprocess.run([*pip, "--no-build-isolation", "--no-deps", "-e", str(ROOT)], check=True)
+    oldest = ["--target", str(OLDEST), "--upgrade", "--no-deps", "--only-binary", ":all:"]
+    subprocess.run([*pip, *oldest, "-r", str(ROOT / "requirements-oldest.txt")], check=True)
 
 
 def install_browser() -> None:

@@ -13,6 +13,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import frameworks
 import hypothesis
+import numpy as np
 import pytest
 
 # Examples are drawn the same way in every run: a red test is red for everybody.
@@ -22,6 +23,13 @@ hypothesis.settings.load_profile("book")
 
 def pytest_addoption(parser):
     parser.addoption("--framework", choices=list(frameworks.ALL), default="numpy")
+    parser.addoption("--numpy", metavar="VERSION", help="stop unless this version of NumPy is what is tested")
+
+
+def pytest_configure(config):
+    wanted = config.getoption("--numpy")
+    if wanted and not f"{np.__version__}.".startswith(f"{wanted}."):
+        raise pytest.UsageError(f"NumPy {wanted} was asked for, this is {np.__version__} in {np.__file__}")
 
 
 def pytest_ignore_collect(collection_path, config):

@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+import tomllib
 
+import numpy as np
 import pytest
+from packaging.requirements import Requirement
 
 from tools import check, new_chapter, pins
 from tools.check import Step
@@ -70,6 +73,29 @@ def test_a_step_that_is_not_there_is_an_error(capsys):
 def test_every_part_of_the_contract_is_a_step():
     names = {step.name for step in check.steps()}
     assert {"library numpy", "library torch", "library tensorflow", "nbval", "variations", "site"} <= names
+    assert "oldest-numpy" in names
+
+
+def test_the_oldest_numpy_is_the_one_that_attnlib_promises():
+    """The promise of pyproject.toml, the pin, and the version that the tests ask for are one."""
+    promised = tomllib.loads((check.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    text = (check.ROOT / "requirements-oldest.txt").read_text(encoding="utf-8")
+    pins = [Requirement(line) for line in text.splitlines() if not line.startswith("#")]
+    versions = {
+        python: [str(pin.specifier) for pin in pins if pin.marker.evaluate({"python_version": python})]
+        for python in ("3.11", "3.12", "3.13")
+    }
+    assert promised == ["numpy>=2.0"] and versions["3.11"] == versions["3.12"] == ["==2.0.2"]
+    (here,) = versions[f"3.{sys.version_info.minor}"]
+    assert here.startswith(f"=={check.OLDEST_NUMPY}.")
+
+
+def test_the_step_stops_on_another_numpy():
+    (command,) = check.oldest_numpy().commands
+    elsewhere = [*command[: command.index("-o")], "--collect-only"]
+    done = subprocess.run(elsewhere, capture_output=True, encoding="utf-8", cwd=check.ROOT)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"NumPy {check.OLDEST_NUMPY} was asked for, this is {np.__version__}" in done.stderr
 
 
 @pytest.fixture
