@@ -13,7 +13,7 @@ from attnlib._checks.kernels import features, linear, linear_state
 from attnlib._checks.masks import bias, lengths, lengths_in_range, mask, tokens
 from attnlib._checks.multi_head import continues, dropout, head_scores, heads, multihead
 from attnlib._checks.numbers import choice, even, length, positive, side, start
-from attnlib._checks.positional import buckets, learned_positions, rotary
+from attnlib._checks.positional import buckets, learned_positions, rotary, rotary_heads, turned
 from attnlib._checks.scores import additive, concat, cosine, dot, general, scores_shape, temperature
 from attnlib._checks.shapes import broadcasts, floating, same, sequences, shape
 from attnlib._checks.windows import positions, predicted

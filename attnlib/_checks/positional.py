@@ -36,14 +36,40 @@ def buckets(num_buckets, max_distance, bidirectional):
 def rotary(x, positions, base, pairing):
     """Sequences of even width, and a position for each of their vectors."""
     sequences(x=x)
-    arrays(positions=positions)
-    if dtype_name(positions) not in INTEGER | FLOATING:
-        raise ValueError(f"positions must be numbers, got {dtype_name(positions)}")
     dims = shape(x)
     if dims[-1] is not None and dims[-1] % 2:
         raise ValueError(f"x must have an even last axis (d), got shape {show(dims)}")
-    got, target = shape(positions), dims[:-1]
-    if not fits(got, target):
-        raise ValueError(f"positions must broadcast to {show(target)} for x {show(dims)}, got shape {show(got)}")
+    placed(positions, x=x)
     positive("base", base)
     choice("pairing", pairing, ["halves", "interleaved"])
+
+
+def placed(positions, **named):
+    """Positions are numbers, one for each vector of the one sequence that is named."""
+    ((name, x),) = named.items()
+    arrays(positions=positions, **named)
+    if dtype_name(positions) not in INTEGER | FLOATING:
+        raise ValueError(f"positions must be numbers, got {dtype_name(positions)}")
+    got, dims = shape(positions), shape(x)
+    if not fits(got, dims[:-1]):
+        target = show(dims[:-1])
+        raise ValueError(f"positions must broadcast to {target} for {name} {show(dims)}, got shape {show(got)}")
+
+
+def rotary_heads(pairing, base, head_dim):
+    """None turns nothing; a pairing turns heads of even width."""
+    if pairing is not None:
+        choice("rotary", pairing, ["halves", "interleaved"])
+        if head_dim % 2:
+            raise ValueError(f"head_dim must be even with rotary, got {head_dim}")
+    positive("rotary_base", base)
+
+
+def turned(pairing, query, key, positions):
+    """Turned queries and keys are of one sequence; where nothing is turned, positions would be overlooked."""
+    if pairing is not None and key is not None:
+        raise ValueError("key must be left out with rotary, which turns queries and keys of one sequence, got one")
+    if positions is not None:
+        if pairing is None:
+            raise ValueError("positions must come with a layer that has rotary, got positions without")
+        placed(positions, query=query)

@@ -21,7 +21,8 @@ import numpy as np
 
 from attnlib import _checks
 from attnlib.numpy.dense import scaled_dot_product_attention
-from attnlib.numpy.multihead import mask_for_heads, merge_heads, repeat_heads, split_heads
+from attnlib.numpy.multihead import mask_for_heads, merge_heads, positions_for_heads, repeat_heads, split_heads
+from attnlib.numpy.positions import rotary
 from attnlib.numpy.tiled import tile_scores, tiles, with_logsumexp
 
 
@@ -118,7 +119,17 @@ def _linear_vjp(x, weight, grad_output):
 
 
 def multi_head_attention_vjp(
-    layer, query, key, value, grad_output, /, *, attention_mask=None, attention_bias=None, causal=False
+    layer,
+    query,
+    key,
+    value,
+    grad_output,
+    /,
+    *,
+    attention_mask=None,
+    attention_bias=None,
+    causal=False,
+    positions=None,
 ):
     """`[..., q_len, d_model] -> ((dquery, dkey, dvalue), parameters)`: the gradients of inputs and parameters.
 
@@ -127,8 +138,10 @@ def multi_head_attention_vjp(
     The other arguments are those of the layer's call, and so are the errors.
     """
     axes = _checks.multihead(query, key, value, layer.w_query)
+    _checks.turned(layer.rotary, query, None, positions)
     _checks.head_scores(query, key, layer.num_heads, attention_mask, attention_bias, None)
-    q, k, v = layer.project(query, key, value)
+    positions = positions_for_heads(positions, query, None)
+    q, k, v = layer.project(query, key, value, positions)
     group = layer.num_heads // layer.num_kv_heads
     qkv = q, repeat_heads(k, group), repeat_heads(v, group)
     options = {"mask": mask_for_heads(attention_mask, axes), "bias": attention_bias, "causal": causal}
@@ -137,6 +150,9 @@ def multi_head_attention_vjp(
     dq, dk, dv = scaled_dot_product_attention_vjp(*qkv, split_heads(dheads, layer.num_heads), **options)
     # Each head of keys and values has served a group of query heads: their gradients add up.
     dk, dv = (_sum_groups(gradient, layer.num_kv_heads) for gradient in (dk, dv))
+    if layer.rotary is not None:  # the transpose of a rotation turns the other way
+        turn = {"base": layer.rotary_base, "pairing": layer.rotary}
+        dq, dk = (rotary(gradient, -1.0 * positions, **turn) for gradient in (dq, dk))
     inputs, parameters = [], {}
     for name, x, gradient in (("query", query, dq), ("key", key, dk), ("value", value, dv)):
         dx, parameters[f"w_{name}"], parameters[f"b_{name}"] = _linear_vjp(

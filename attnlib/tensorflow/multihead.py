@@ -15,6 +15,7 @@ from attnlib import _checks
 from attnlib.tensorflow.dense import scaled_dot_product_attention
 from attnlib.tensorflow.layers import _and, _glorot
 from attnlib.tensorflow.masks import with_causal
+from attnlib.tensorflow.positions import rotary
 from attnlib.tensorflow.scores import scaled_dot_scores
 from attnlib.tensorflow.softmax import masked_softmax
 from attnlib.tensorflow.tiled import tiled_attention
@@ -45,6 +46,14 @@ def mask_for_heads(mask, axes):
     return mask[..., None, :, :] if mask is not None and 3 <= len(mask.shape) <= axes else mask
 
 
+def positions_for_heads(positions, query, cache):
+    """`[..., q_len] -> [..., 1, q_len]`: the same for all heads; by default those that follow the cache's."""
+    if positions is None:
+        start = 0 if cache is None else cache.length
+        return start + tf.range(tf.shape(query)[-2])
+    return positions if len(positions.shape) < 2 else positions[..., None, :]
+
+
 @keras.saving.register_keras_serializable(package="attnlib")
 class MultiHeadAttention(keras.layers.Layer):
     """Multi-head attention: self- or cross-attention, grouped-query and multi-query as well.
@@ -55,9 +64,13 @@ class MultiHeadAttention(keras.layers.Layer):
     seed: of the initial parameters `w_query` `[d_model, num_heads * head_dim]`, `w_key` and `w_value`
     `[d_model, num_kv_heads * head_dim]` and `w_output` `[num_heads * head_dim, d_model]`; the biases `b_query`,
     `b_key`, `b_value` and `b_output` begin at zero and are None without `bias`.
+    rotary: None, or a pairing of `rotary`, "halves" or "interleaved": queries and keys of self-attention are turned
+    by their positions. rotary_base: of its angles.
 
-    Raises ValueError for sizes that are not integers of at least 1, and for heads that do not divide evenly.
-    Source: Vaswani et al. (2017), section 3.2.2; grouped queries: Ainslie et al. (2023), section 2.2.
+    Raises ValueError for sizes that are not integers of at least 1, for heads that do not divide evenly, and for
+    heads of an odd width where they are to be turned.
+    Source: Vaswani et al. (2017), section 3.2.2; grouped queries: Ainslie et al. (2023), section 2.2; turned ones:
+    Su et al. (2021), section 3.2.
 
     impl: how attention is computed, see `scaled_dot_product_attention`.
     dropout: the share of weights set to zero in training; the weights that are returned are those before.
@@ -71,6 +84,8 @@ class MultiHeadAttention(keras.layers.Layer):
         num_kv_heads=None,
         head_dim=None,
         bias=True,
+        rotary=None,
+        rotary_base=10000.0,
         dropout=0.0,
         seed=None,
         impl="explicit",
@@ -79,9 +94,11 @@ class MultiHeadAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         num_kv_heads, head_dim = _checks.heads(d_model, num_heads, num_kv_heads, head_dim)
         _checks.choice("impl", impl, ["explicit", "tiled"])
+        _checks.rotary_heads(rotary, rotary_base, head_dim)
         _checks.dropout(dropout, impl)
         self.d_model, self.num_heads, self.num_kv_heads, self.head_dim = d_model, num_heads, num_kv_heads, head_dim
         self.bias, self.dropout, self.seed, self.impl = bias, dropout, seed, impl
+        self.rotary, self.rotary_base = rotary, rotary_base
         self.supports_masking = True  # the output has a row for each query, so it keeps the query's mask
         if dropout:
             self.seed_generator = keras.random.SeedGenerator(seed)
@@ -114,6 +131,7 @@ class MultiHeadAttention(keras.layers.Layer):
         causal=False,
         return_weights=False,
         cache=None,
+        positions=None,
         query_mask=None,
         key_mask=None,
         value_mask=None,
@@ -129,6 +147,7 @@ class MultiHeadAttention(keras.layers.Layer):
         causal: a query sees no later key. The last query is aligned to the last key.
         return_weights: return `(output, weights)`, the weights of each head `[..., num_heads, q_len, k_len]`.
         cache: a `KVCache`; the new keys and values are appended to it, and k_len counts all that it returns.
+        positions: with `rotary`, numbers that broadcast to `[..., q_len]`, by default those that follow the cache's.
 
         Raises ValueError for shapes or types that do not fit.
 
@@ -137,6 +156,7 @@ class MultiHeadAttention(keras.layers.Layer):
         With a cache such masks are an error: they know of the new keys only. Give an `attention_mask` of all keys.
         training: filled by Keras.
         """
+        _checks.turned(self.rotary, query, key, positions)
         if key is None:
             key = query
             key_mask = _and(key_mask, query_mask, mask)
@@ -151,7 +171,9 @@ class MultiHeadAttention(keras.layers.Layer):
                 raise ValueError("cache must come without Keras masks, which know of the new keys only, got a mask")
             padding = padding[..., None, None, :]  # [..., 1, 1, k_len]
         allowed = _and(mask_for_heads(attention_mask, axes), padding)
-        q, k, v = self.project(query, key, value)
+        if self.rotary is not None:
+            positions = positions_for_heads(positions, query, cache)
+        q, k, v = self.project(query, key, value, positions)
         if cache is not None:
             k, v = cache.append(k, v)
             allowed = _and(allowed, cache.mask(tf.shape(q)[-2]))
@@ -159,11 +181,16 @@ class MultiHeadAttention(keras.layers.Layer):
         output = _linear(merge_heads(output), self.w_output, self.b_output)
         return (output, weights) if return_weights else output
 
-    def project(self, query, key, value):
-        """`[..., length, d_model] -> [..., heads, length, head_dim]`, for queries, keys and values."""
+    def project(self, query, key, value, positions=None):
+        """`[..., length, d_model] -> [..., heads, length, head_dim]`, for queries, keys and values.
+
+        positions: with `rotary`, of queries and keys, broadcasting to `[..., heads, length]`.
+        """
         q = split_heads(_linear(query, self.w_query, self.b_query), self.num_heads)
         k = split_heads(_linear(key, self.w_key, self.b_key), self.num_kv_heads)
         v = split_heads(_linear(value, self.w_value, self.b_value), self.num_kv_heads)
+        if self.rotary is not None:
+            q, k = (rotary(x, positions, base=self.rotary_base, pairing=self.rotary) for x in (q, k))
         return q, k, v
 
     def _attend(self, q, k, v, mask, bias, causal, dropout):
@@ -180,7 +207,18 @@ class MultiHeadAttention(keras.layers.Layer):
         return keras.random.dropout(weights, dropout, seed=self.seed_generator) @ v, weights
 
     def get_config(self):
-        names = ("d_model", "num_heads", "num_kv_heads", "head_dim", "bias", "dropout", "seed", "impl")
+        names = (
+            "d_model",
+            "num_heads",
+            "num_kv_heads",
+            "head_dim",
+            "bias",
+            "rotary",
+            "rotary_base",
+            "dropout",
+            "seed",
+            "impl",
+        )
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     @classmethod
@@ -234,7 +272,11 @@ class MultiHeadAttention(keras.layers.Layer):
     def to_keras(self):
         """A `keras.layers.MultiHeadAttention` with the weights of this layer, with fewer heads of keys and values than
         of queries a `GroupQueryAttention`.
+
+        Raises ValueError when rotary turns queries and keys.
         """
+        if self.rotary is not None:
+            raise ValueError(f"Keras's layers need rotary None, got {self.rotary!r}")
         if not self.built:
             self.build(None)
         shared = {"dropout": self.dropout, "use_bias": self.bias, "dtype": self.dtype_policy}

@@ -17,6 +17,7 @@ from attnlib.torch._autocast import autocast, autocasting
 from attnlib.torch.dense import _fused, scaled_dot_product_attention
 from attnlib.torch.layers import _generator, _glorot
 from attnlib.torch.masks import with_causal
+from attnlib.torch.positions import rotary
 from attnlib.torch.scores import scaled_dot_scores
 from attnlib.torch.softmax import masked_softmax
 from attnlib.torch.tiled import tiled_attention
@@ -45,6 +46,14 @@ def mask_for_heads(mask, axes):
     return mask[..., None, :, :] if mask is not None and 3 <= mask.ndim <= axes else mask
 
 
+def positions_for_heads(positions, query, cache):
+    """`[..., q_len] -> [..., 1, q_len]`: the same for all heads; by default those that follow the cache's."""
+    if positions is None:
+        start = 0 if cache is None else cache.length
+        return start + torch.arange(query.shape[-2], device=query.device)
+    return positions if positions.ndim < 2 else positions[..., None, :]
+
+
 class MultiHeadAttention(nn.Module):
     """Multi-head attention: self- or cross-attention, grouped-query and multi-query as well.
 
@@ -54,9 +63,13 @@ class MultiHeadAttention(nn.Module):
     seed: of the initial parameters `w_query` `[d_model, num_heads * head_dim]`, `w_key` and `w_value`
     `[d_model, num_kv_heads * head_dim]` and `w_output` `[num_heads * head_dim, d_model]`; the biases `b_query`,
     `b_key`, `b_value` and `b_output` begin at zero and are None without `bias`.
+    rotary: None, or a pairing of `rotary`, "halves" or "interleaved": queries and keys of self-attention are turned
+    by their positions. rotary_base: of its angles.
 
-    Raises ValueError for sizes that are not integers of at least 1, and for heads that do not divide evenly.
-    Source: Vaswani et al. (2017), section 3.2.2; grouped queries: Ainslie et al. (2023), section 2.2.
+    Raises ValueError for sizes that are not integers of at least 1, for heads that do not divide evenly, and for
+    heads of an odd width where they are to be turned.
+    Source: Vaswani et al. (2017), section 3.2.2; grouped queries: Ainslie et al. (2023), section 2.2; turned ones:
+    Su et al. (2021), section 3.2.
 
     impl: how attention is computed, see `scaled_dot_product_attention`.
     dropout: the share of weights set to zero in training; the weights that are returned are those before.
@@ -70,6 +83,8 @@ class MultiHeadAttention(nn.Module):
         num_kv_heads=None,
         head_dim=None,
         bias=True,
+        rotary=None,
+        rotary_base=10000.0,
         dropout=0.0,
         seed=None,
         impl="explicit",
@@ -77,8 +92,10 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         num_kv_heads, head_dim = _checks.heads(d_model, num_heads, num_kv_heads, head_dim)
         _checks.choice("impl", impl, ["explicit", "tiled", "fused"])
+        _checks.rotary_heads(rotary, rotary_base, head_dim)
         _checks.dropout(dropout, impl)
         self.num_heads, self.num_kv_heads, self.impl, self.dropout = num_heads, num_kv_heads, impl, dropout
+        self.rotary, self.rotary_base = rotary, rotary_base
         generator = _generator(seed)
         inside, inside_kv = num_heads * head_dim, num_kv_heads * head_dim
         self.w_query = _glorot(generator, d_model, inside)
@@ -99,6 +116,7 @@ class MultiHeadAttention(nn.Module):
         causal=False,
         return_weights=False,
         cache=None,
+        positions=None,
     ):
         """`[batch, ..., q_len, d_model], [batch, ..., k_len, d_model] -> [batch, ..., q_len, d_model]`.
 
@@ -109,9 +127,11 @@ class MultiHeadAttention(nn.Module):
         causal: a query sees no later key. The last query is aligned to the last key.
         return_weights: return `(output, weights)`, the weights of each head `[..., num_heads, q_len, k_len]`.
         cache: a `KVCache`; the new keys and values are appended to it, and k_len counts all that it returns.
+        positions: with `rotary`, numbers that broadcast to `[..., q_len]`, by default those that follow the cache's.
 
         Raises ValueError for shapes or types that do not fit.
         """
+        _checks.turned(self.rotary, query, key, positions)
         key = query if key is None else key
         value = key if value is None else value
         query, key, value = autocast(query, key, value)
@@ -120,7 +140,9 @@ class MultiHeadAttention(nn.Module):
         axes = _checks.multihead(query, key, value, self.w_query, precision=not autocasting(query))
         _checks.head_scores(query, key, self.num_heads, attention_mask, attention_bias, cache)
         _checks.no_weights(self.impl, return_weights)
-        q, k, v = self.project(query, key, value)
+        if self.rotary is not None:
+            positions = positions_for_heads(positions, query, cache)
+        q, k, v = self.project(query, key, value, positions)
         mask = mask_for_heads(attention_mask, axes)
         if cache is not None:
             k, v = cache.append(k, v)
@@ -130,11 +152,16 @@ class MultiHeadAttention(nn.Module):
         output = _linear(merge_heads(output), self.w_output, self.b_output)
         return (output, weights) if return_weights else output
 
-    def project(self, query, key, value):
-        """`[..., length, d_model] -> [..., heads, length, head_dim]`, for queries, keys and values."""
+    def project(self, query, key, value, positions=None):
+        """`[..., length, d_model] -> [..., heads, length, head_dim]`, for queries, keys and values.
+
+        positions: with `rotary`, of queries and keys, broadcasting to `[..., heads, length]`.
+        """
         q = split_heads(_linear(query, self.w_query, self.b_query), self.num_heads)
         k = split_heads(_linear(key, self.w_key, self.b_key), self.num_kv_heads)
         v = split_heads(_linear(value, self.w_value, self.b_value), self.num_kv_heads)
+        if self.rotary is not None:
+            q, k = (rotary(x, positions, base=self.rotary_base, pairing=self.rotary) for x in (q, k))
         return q, k, v
 
     def _attend(self, q, k, v, mask, bias, causal):
@@ -158,8 +185,8 @@ class MultiHeadAttention(nn.Module):
         d_model, inside = self.w_query.shape
         return (
             f"d_model={d_model}, num_heads={self.num_heads}, num_kv_heads={self.num_kv_heads}, "
-            f"head_dim={inside // self.num_heads}, bias={self.b_query is not None}, dropout={self.dropout}, "
-            f"impl={self.impl!r}"
+            f"head_dim={inside // self.num_heads}, bias={self.b_query is not None}, rotary={self.rotary!r}, "
+            f"dropout={self.dropout}, impl={self.impl!r}"
         )
 
     @classmethod
@@ -192,9 +219,12 @@ class MultiHeadAttention(nn.Module):
     def to_torch(self):
         """An `nn.MultiheadAttention` with the weights of this layer, `batch_first`.
 
-        Raises ValueError when keys and values have fewer heads than queries, or heads do not make up d_model.
+        Raises ValueError when keys and values have fewer heads than queries, heads do not make up d_model, or rotary
+        turns them.
         """
         d_model, inside = self.w_query.shape
+        if self.rotary is not None:
+            raise ValueError(f"nn.MultiheadAttention needs rotary None, got {self.rotary!r}")
         if self.num_kv_heads != self.num_heads or inside != d_model:
             raise ValueError(
                 f"nn.MultiheadAttention needs num_kv_heads = num_heads and heads that make up d_model, got "

@@ -227,3 +227,46 @@ def test_mixed_precision_is_close_to_full(policy, error):
     full = attn.MultiHeadAttention(8, 4, num_kv_heads=2, seed=0)(x, attention_bias=bias)
     assert half.dtype == policy.removeprefix("mixed_")
     np.testing.assert_allclose(tf.cast(half, "float32"), full, atol=error)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_rotary_in_a_graph_of_unknown_sizes(jit):
+    layer = attn.MultiHeadAttention(8, 4, num_kv_heads=2, rotary="interleaved", rotary_base=50, seed=0)
+    x, positions = random(2, 5, 8), tf.constant([[4, 1, 7, 0, 2], [0, 0, 1, 2, 3]])
+    expected = layer(x, causal=True), layer(x, causal=True, positions=positions)
+    signature = [tf.TensorSpec([None, None, 8]), tf.TensorSpec([None, None], tf.int32)]
+    graph = tf.function(
+        lambda x, p: (layer(x, causal=True), layer(x, causal=True, positions=p)),
+        input_signature=None if jit else signature,
+        jit_compile=jit,
+    )
+    for one, two in zip(graph(x, positions), expected, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_rotary_decodes_inside_a_graph():
+    """The cache is made in the graph, where its length is a number that is not known yet."""
+    layer = attn.MultiHeadAttention(8, 2, rotary="halves", seed=0)
+    layer.build(None)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 8])] * 2)
+    def graph(prompt, step):
+        cache = attn.KVCache()
+        return tf.concat([layer(x, causal=True, cache=cache) for x in (prompt, step)], axis=1)
+
+    x = random(2, 7, 8)
+    np.testing.assert_allclose(graph(x[:, :5], x[:, 5:]), layer(x, causal=True), rtol=1e-4, atol=1e-5)
+
+
+def test_rotary_with_padding_and_mixed_precision_saved_in_the_config():
+    layer = attn.MultiHeadAttention(8, 2, rotary="halves", rotary_base=100, seed=0)
+    model, ids = classifier(layer), padded(3, 4, 6)
+    np.testing.assert_allclose(model(ids), model(ids[:, :4]), rtol=1e-5, atol=1e-6)
+    again = attn.MultiHeadAttention.from_config(layer.get_config())
+    assert (again.rotary, again.rotary_base) == ("halves", 100)
+    x = random(2, 5, 8)
+    half = attn.MultiHeadAttention(8, 2, rotary="halves", rotary_base=100, seed=0, dtype="mixed_float16")(x)
+    assert half.dtype == tf.float16
+    np.testing.assert_allclose(tf.cast(half, tf.float32), layer(x), atol=5e-3)
+    with pytest.raises(ValueError, match="Keras's layers need rotary None, got 'halves'"):
+        layer.to_keras()

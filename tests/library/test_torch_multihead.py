@@ -252,3 +252,21 @@ def test_gradcheck():
     q, k = (torch.randn(2, n, 4, dtype=torch.float64, requires_grad=True) for n in (2, 3))
     mask = torch.tensor([[True, True, False], [False] * 3])
     torch.autograd.gradcheck(lambda *x: layer(*x, attention_mask=mask), (q, k))
+
+
+@pytest.mark.parametrize("positions", [None, torch.tensor([[4, 1, 7, 0, 2], [0, 0, 1, 2, 3]])])
+def test_rotary_fused_and_compiled_and_under_autocast(positions):
+    explicit = attn.MultiHeadAttention(8, 4, head_dim=6, num_kv_heads=2, rotary="halves", seed=0)
+    fused = attn.MultiHeadAttention(8, 4, head_dim=6, num_kv_heads=2, rotary="halves", seed=0, impl="fused")
+    x = torch.randn(2, 5, 8)
+    expected = explicit(x, causal=True, positions=positions)
+    compiled = torch.compile(fused, backend="eager", fullgraph=True)
+    assert_close([fused(x, causal=True, positions=positions)], [expected], rtol=1e-4, atol=1e-6)
+    assert_close([compiled(x, causal=True, positions=positions)], [expected], rtol=1e-4, atol=1e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = fused(x, causal=True, positions=positions)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), expected, rtol=0.03, atol=0.05)
+    assert "rotary='halves'" in repr(fused)
+    with pytest.raises(ValueError, match=r"nn.MultiheadAttention needs rotary None, got 'halves'"):
+        attn.MultiHeadAttention(8, 4, rotary="halves").to_torch()
