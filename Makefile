@@ -4,9 +4,10 @@ PYTHON ?= python3
 RUN = .venv/bin/python
 NB ?=
 STEPS ?=
+CASES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book test run variations serve new repository format clean
+.PHONY: help venv book test run variations bench serve new repository format clean
 
 help:  ## what can be made
 	@echo "make venv                     make .venv and install what requirements.txt pins (the others do it too)"
@@ -15,6 +16,8 @@ help:  ## what can be made
 	@echo "make test                     the whole contract; STEPS='hygiene nbval' for some of it"
 	@echo "make run NB=book/…/x.ipynb    run a notebook in a fresh kernel and store its outputs; without NB, all"
 	@echo "make variations NB=…          run a notebook with its other parameters; without NB, all"
+	@echo "make bench                    time and memory against plain code and the frameworks' own, about ten minutes;"
+	@echo "                              CASES='torch 4096' for some of it"
 	@echo "make new NB=book/…/x.ipynb TITLE='…'     begin a chapter"
 	@echo "make repository URL=https://github.com/owner/name     write the repository's address everywhere"
 	@echo "make format                   format Python with ruff"
@@ -24,6 +27,7 @@ help:  ## what can be made
 	@echo "  py -m tools.venv            first; then, with .venv\\Scripts\\python instead of python:"
 	@echo "  python -m tools.build_book  python -m tools.check  python -m tools.run [NOTEBOOK]"
 	@echo "  python -m tools.variations [NOTEBOOK]  python -m tools.new_chapter NOTEBOOK TITLE"
+	@echo "  python -m scripts.bench [--cases WORD ...]"
 	@echo "  python -m tools.repository URL  python -m http.server --directory _build/html"
 
 venv:
@@ -40,6 +44,9 @@ run: venv
 
 variations: venv
 	@$(RUN) -m tools.variations $(NB)
+
+bench: venv
+	@$(RUN) -m scripts.bench $(if $(CASES),--cases $(CASES))
 
 serve:
 	@test -f _build/html/index.html || { echo "error: nothing is built yet: make book"; exit 1; }

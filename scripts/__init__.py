@@ -1,0 +1,1 @@
+"""Long runs that no notebook and no test holds."""
