@@ -189,6 +189,7 @@ def tiled_attention_vjp(
     grads = [np.zeros(x.shape, dtype) for x in inputs]
     grad_output = np.broadcast_to(grad_output, output.shape)
     mask, bias = (x if x is None else np.broadcast_to(x, (*lead, q_len, k_len)) for x in (mask, bias))
+    held, held_grad = (np.empty((min(q_tile, q_len), min(k_tile, k_len)), dtype) for _ in range(2))
     for at in np.ndindex(lead):
         its_q, its_k, its_v = (x[at].astype(dtype, copy=False) for x in inputs)
         dq, dk, dv = (x[at] for x in grads)
@@ -199,11 +200,12 @@ def tiled_attention_vjp(
             mean = (grad * output[at][rows]).sum(-1, keepdims=True)  # sum_i w_i dL/dw_i
             stop = min(k_len, rows.stop + k_len - q_len) if causal else k_len
             for cols in tiles(stop, k_tile):
-                scores = tile_scores(queries, its_k[cols], its_mask, its_bias, causal, rows, cols, k_len - q_len)
+                at_tile = its_mask, its_bias, causal, rows, cols, k_len - q_len
+                scores = tile_scores(queries, its_k[cols], *at_tile, held)
                 scores -= logsumexp[at][rows, None]
                 weights = np.exp(scores, out=scores)
                 dv[cols] += weights.T @ grad
-                grad_scores = grad @ its_v[cols].T
+                grad_scores = np.matmul(grad, its_v[cols].T, out=held_grad[: scores.shape[0], : scores.shape[1]])
                 grad_scores -= mean
                 grad_scores *= weights
                 dk[cols] += grad_scores.T @ queries  # the queries carry the scale

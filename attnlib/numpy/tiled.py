@@ -23,12 +23,13 @@ def tiles(length, size):
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
 
-def tile_scores(queries, keys, mask, bias, causal, rows, cols, diagonal):
+def tile_scores(queries, keys, mask, bias, causal, rows, cols, diagonal, held):
     """`[rows, d], [cols, d] -> [rows, cols]`: the masked scores of one tile; the queries are scaled already.
 
     mask and bias are `[q_len, k_len]` or None; a causal query i sees the keys up to i + diagonal.
+    held: where the scores are written; memory that is used again need not be asked for again.
     """
-    scores = queries @ keys.T
+    scores = np.matmul(queries, keys.T, out=held[: len(queries), : len(keys)])
     if bias is not None:
         scores += bias[rows, cols]
     if mask is not None:
@@ -48,6 +49,7 @@ def with_logsumexp(q, k, v, mask, bias, causal, scale, q_tile, k_tile):
     logsumexp = np.empty((*lead, q_len), dtype)
     q, k, v = (np.broadcast_to(x, lead + x.shape[-2:]) for x in (q, k, v))
     mask, bias = (x if x is None else np.broadcast_to(x, (*lead, q_len, k_len)) for x in (mask, bias))
+    held = np.empty((min(q_tile, q_len), min(k_tile, k_len)), dtype)  # a tile of scores, then of weights
     for at in np.ndindex(lead):
         its_mask, its_bias = (x if x is None else x[at] for x in (mask, bias))
         for rows in tiles(q_len, q_tile):
@@ -58,7 +60,7 @@ def with_logsumexp(q, k, v, mask, bias, causal, scale, q_tile, k_tile):
             stop = min(k_len, rows.stop + k_len - q_len) if causal else k_len
             for cols in tiles(stop, k_tile):
                 keys = k[at][cols].astype(dtype, copy=False)
-                scores = tile_scores(queries, keys, its_mask, its_bias, causal, rows, cols, k_len - q_len)
+                scores = tile_scores(queries, keys, its_mask, its_bias, causal, rows, cols, k_len - q_len, held)
                 # Where every score is -inf the maximum would be too, and -inf - (-inf) is not a number.
                 new_peak = np.maximum(np.maximum(peak, scores.max(-1, keepdims=True)), np.finfo(dtype).min)
                 scores -= new_peak
