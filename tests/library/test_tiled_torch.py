@@ -8,6 +8,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 import attnlib.torch as attn
+from attnlib.torch import tiled
 
 FRAMEWORK = "torch"
 
@@ -48,6 +49,12 @@ def test_a_second_derivative_is_an_error_and_not_a_wrong_number():
     x = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
     with pytest.raises(RuntimeError, match='no second derivative: use impl="explicit"'):
         torch.autograd.grad(attn.tiled_attention(x, x, x).square().sum(), x, create_graph=True)
+
+
+def test_a_power_of_two_is_as_exact_as_the_exponential():
+    x = torch.tensor([0.0, -1e-6, -0.3, -5, -50, -80, -1e4, torch.finfo(torch.float32).min, -torch.inf])
+    torch.testing.assert_close(tiled.exp_(x.clone()).double(), x.double().exp(), rtol=1e-5, atol=1e-38)
+    assert (tiled.exp_(x.clone())[-3:] == 0).all()
 
 
 class Largest(TorchDispatchMode):
