@@ -26,7 +26,7 @@ def tiles(length, size):
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
 
-def exp_(x):
+def _exp_(x):
     """exp, in place, as 2^(x log₂ e). On a CPU torch.exp is slower, many times so where the result underflows."""
     return x.mul_(math.log2(math.e)).exp2_()
 
@@ -69,8 +69,8 @@ def with_logsumexp(q, k, v, mask, bias, causal, scale, q_tile, k_tile):
             scores = tile_scores(queries, keys, mask, bias, causal, rows, cols, k_len - q_len)
             # Where every score is -inf the maximum would be too, and -inf - (-inf) is not a number.
             new_peak = torch.maximum(peak, scores.amax(-1, keepdim=True)).clamp_(min=torch.finfo(dtype).min)
-            weights = exp_(scores.sub_(new_peak))  # not divided by their sum yet
-            correction = exp_(peak - new_peak)
+            weights = _exp_(scores.sub_(new_peak))  # not divided by their sum yet
+            correction = _exp_(peak - new_peak)
             total.mul_(correction).add_(weights.sum(-1, keepdim=True))
             values.mul_(correction).add_(weights @ v[..., cols, :].to(dtype))
             peak = new_peak
@@ -93,7 +93,7 @@ def _gradients(q, k, v, mask, bias, output, logsumexp, grad_output, causal, scal
         for cols in tiles(stop, k_tile):
             keys, values = k[..., cols, :].to(dtype), v[..., cols, :].to(dtype)
             scores = tile_scores(queries, keys, mask, bias, causal, rows, cols, k_len - q_len)
-            weights = exp_(scores.sub_(logsumexp[..., rows, :]))
+            weights = _exp_(scores.sub_(logsumexp[..., rows, :]))
             dv[..., cols, :] += weights.transpose(-1, -2) @ grad
             grad_scores = (grad @ values.transpose(-1, -2)).sub_(mean).mul_(weights)
             dk[..., cols, :] += grad_scores.transpose(-1, -2) @ queries  # the queries carry the scale
