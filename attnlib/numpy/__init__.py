@@ -32,6 +32,7 @@ from attnlib.numpy.positions import (
     rotary_permutation,
     sinusoidal_positions,
 )
+from attnlib.numpy.recurrent import BahdanauDecoder, LuongDecoder
 from attnlib.numpy.scores import (
     additive_scores,
     concat_scores,
@@ -46,6 +47,7 @@ from attnlib.numpy.tiled import tiled_attention
 
 __all__ = [
     "AdditiveAttention",
+    "BahdanauDecoder",
     "ConcatAttention",
     "CosineAttention",
     "DotProductAttention",
@@ -54,6 +56,7 @@ __all__ = [
     "LearnedPositions",
     "LocalMonotonicAttention",
     "LocalPredictiveAttention",
+    "LuongDecoder",
     "MultiHeadAttention",
     "RelativePositionBias",
     "additive_scores",

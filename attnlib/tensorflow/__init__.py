@@ -31,6 +31,7 @@ from attnlib.tensorflow.positions import (
     rotary_permutation,
     sinusoidal_positions,
 )
+from attnlib.tensorflow.recurrent import BahdanauDecoder, LuongDecoder
 from attnlib.tensorflow.scores import (
     additive_scores,
     concat_scores,
@@ -45,6 +46,7 @@ from attnlib.tensorflow.tiled import tiled_attention
 
 __all__ = [
     "AdditiveAttention",
+    "BahdanauDecoder",
     "ConcatAttention",
     "CosineAttention",
     "DotProductAttention",
@@ -53,6 +55,7 @@ __all__ = [
     "LearnedPositions",
     "LocalMonotonicAttention",
     "LocalPredictiveAttention",
+    "LuongDecoder",
     "MultiHeadAttention",
     "RelativePositionBias",
     "additive_scores",
