@@ -16,6 +16,14 @@ function labelFoldedCells() {
   }
 }
 
+// ---- the arrow that opens a part of the contents says which ----
+function labelContents() {
+  for (const summary of document.querySelectorAll(".bd-links details > summary")) {
+    const name = summary.closest("li").querySelector(":scope > a").textContent.trim();
+    summary.setAttribute("aria-label", `Pages below ${name}`);
+  }
+}
+
 // ---- what the check of an exercise says is prose: book.css lets it wrap ----
 function markAnswers() {
   for (const output of document.querySelectorAll(".cell_output pre")) {
@@ -98,6 +106,7 @@ function addReadBox() {
 }
 
 labelFoldedCells();
+labelContents();
 markAnswers();
 addReadBox();
 showTicks(readPages());

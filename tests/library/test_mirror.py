@@ -108,3 +108,13 @@ def test_every_public_docstring_says_shapes_and_errors(fw):
     for name in set(fw.attn.__all__) - ONLY_IN_NUMPY:
         doc = inspect.getdoc(getattr(fw.attn, name))
         assert "Raises ValueError" in doc or name == "DotProductAttention", name
+
+
+def test_every_module_has_a_page_in_the_reference():
+    """book/reference/api/NAME.md, listed in _toc.yml: a title is enough, the rest is made from the docstrings."""
+    paths = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
+    not_read = {"check.py", "exercises"}  # a command, and what the notebooks ask
+    private = {part for path in paths for part in path.parts if part[0] == "_"}
+    modules = {path.stem for path in paths if not (not_read | private) & set(path.parts)}
+    written = {path.stem for path in (PACKAGE.parent / "book" / "reference" / "api").glob("*.md")}
+    assert written == modules | {"index"}
