@@ -13,7 +13,7 @@ from tools.paths import BOOK
 
 FILES = [(module, path) for module, files in api_pages.modules().items() for path in files.values()]
 every_file = pytest.mark.parametrize(("module", "path"), FILES, ids=[f"{p.parent.name}-{m}" for m, p in FILES])
-LAYERS = "book/reference/api/layers"
+MASKS = "book/reference/api/masks"
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_every_name_has_a_heading(site, article):
 
 
 def test_one_choice_of_framework_holds_for_all_tabs(site, fresh_page):
-    fresh_page.goto(f"{site}/{LAYERS}.html")
+    fresh_page.goto(f"{site}/{MASKS}.html")
     page_checks.settle(fresh_page)
     tabs = fresh_page.locator(".bd-article .sd-tab-set")
     assert tabs.count() > 1
