@@ -221,9 +221,16 @@ def test_keras_multihead_padded_queries(fw, keras_layer, page):
     mask = page["from_keras"](3, 5, query_mask=real)
     wanted = fw.numpy(theirs(query, key, query_mask=fw.array(real)))
     np.testing.assert_allclose(fw.numpy(ours(query, key, attention_mask=mask))[real], wanted[real], atol=1e-6)
+
+
+def test_keras_multihead_of_nothing_is_the_mean_or_zero(fw, keras_layer):
+    theirs, _, query, key = keras_layer
     nothing = fw.array(np.zeros((2, 3, 5), bool))
-    _, mean = theirs(query, key, attention_mask=nothing, return_attention_scores=True)
-    np.testing.assert_allclose(mean, 1 / 5, atol=1e-6)
+    _, weights = theirs(query, key, attention_mask=nothing, return_attention_scores=True)
+    assert (fw.numpy(weights) == 0).all()
+    got = theirs(query, key, attention_mask=nothing)
+    theirs._query_dense.kernel.assign(0 * theirs._query_dense.kernel)  # all scores are equal
+    np.testing.assert_allclose(got, theirs(query, key), atol=1e-6)
 
 
 def test_keras_attention(fw):
