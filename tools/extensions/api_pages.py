@@ -194,7 +194,8 @@ def documented(shown: str, nodes: dict[str, Definition]) -> str:
 
 
 def section(files: dict[str, Path], name: str) -> str:
-    nodes = {f: next(n for n in public(tree(path).body) if n.name == name) for f, path in files.items()}
+    # A private base need not be there in every framework.
+    nodes = {f: n for f, path in files.items() for n in public(tree(path).body) if n.name == name}
     spec, path = next(iter(nodes.values())), next(iter(files.values()))
     out = [f"## {prose(name) if name[0] != '_' else 'What the layers share'}\n"]
     if name[0] == "_":
