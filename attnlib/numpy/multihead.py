@@ -135,6 +135,7 @@ class MultiHeadAttention:
         mask = mask_for_heads(attention_mask, axes)
         if cache is not None:
             k, v = cache.append(k, v)
+            causal = causal and q.shape[-2] != 1  # the only query is the last one: it sees every key
             window = cache.mask(q.shape[-2])
             mask = window if mask is None else mask if window is None else mask & window
         group = self.num_heads // self.num_kv_heads

@@ -176,6 +176,7 @@ class MultiHeadAttention(keras.layers.Layer):
         q, k, v = self.project(query, key, value, positions)
         if cache is not None:
             k, v = cache.append(k, v)
+            causal = causal and q.shape[-2] != 1  # the only query is the last one: it sees every key
             allowed = _and(allowed, cache.mask(tf.shape(q)[-2]))
         output, weights = self._attend(q, k, v, allowed, attention_bias, causal, self.dropout if training else 0.0)
         output = _linear(merge_heads(output), self.w_output, self.b_output)

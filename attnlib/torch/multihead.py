@@ -146,6 +146,7 @@ class MultiHeadAttention(nn.Module):
         mask = mask_for_heads(attention_mask, axes)
         if cache is not None:
             k, v = cache.append(k, v)
+            causal = causal and q.shape[-2] != 1  # the only query is the last one: it sees every key
             window = cache.mask(q.shape[-2])
             mask = window if mask is None else mask if window is None else mask & window
         output, weights = self._attend(q, k, v, mask, attention_bias, causal)

@@ -36,8 +36,8 @@ def values(framework, options, to_array, quick):
     for name, arguments in options.items():
         layer = attn.MultiHeadAttention(D_MODEL, HEADS, **arguments)
         seconds_per_token(attn, layer, tokens, SHORT)
-        rounds = [[seconds_per_token(attn, layer, tokens, n) for n in (SHORT, LONG)] for _ in range(1 if quick else 15)]
-        again = [[seconds_recomputed(layer, tokens, n) for n in (SHORT, LONG)] for _ in range(1 if quick else 5)]
+        rounds = [[seconds_per_token(attn, layer, tokens, n) for n in (SHORT, LONG)] for _ in range(1 if quick else 9)]
+        again = [[seconds_recomputed(layer, tokens, n) for n in (SHORT, LONG)] for _ in range(1 if quick else 3)]
         label = f"{framework} {name}"
         answer[f"{label}: microseconds a token at {SHORT}"] = 1e6 * statistics.median(short for short, _ in rounds)
         answer[f"{label}: microseconds a token at {LONG}"] = 1e6 * statistics.median(long for _, long in rounds)
