@@ -8,6 +8,7 @@ A module for a mechanism; none is called like a check, which it would hide.
 
 # ruff: noqa: F401 - what is imported here is what the others use
 
+from attnlib._checks.blocks import block, feed_forward, images, patch_embedding
 from attnlib._checks.decoders import attention_layer, decoder, decoder_keys, decoder_sizes, decoder_state
 from attnlib._checks.dense import attend, layer, no_weights, tiled, values
 from attnlib._checks.kernels import features, linear, linear_state

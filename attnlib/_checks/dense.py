@@ -37,16 +37,21 @@ def no_weights(impl, return_weights):
         raise ValueError(f'return_weights needs impl="explicit": impl="{impl}" never holds the weights')
 
 
-def layer(query, key, value):
-    """What a layer is called with: `[batch, ..., length, features]`, and one value for each key.
+def batched(**named):
+    """Every argument is `[batch, ..., length, features]`.
 
     The batch must be there. Without it, states `[batch, features]` would pass for one sequence, and the examples of
     a batch would attend to each other.
     """
-    named = {"query": query, "key": key, "value": value}
     sequences(**named)
     for name, array in named.items():
         if len(shape(array)) < 3:
             raise ValueError(f"{name} must be [batch, ..., length, features], got shape {show(shape(array))}")
+
+
+def layer(query, key, value):
+    """What a layer is called with: sequences with a batch, and one value for each key."""
+    named = {"query": query, "key": key, "value": value}
+    batched(**named)
     same("key", -2, "value", -2, "length", key=key, value=value)
     leading(**named)

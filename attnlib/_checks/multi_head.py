@@ -31,26 +31,33 @@ def multihead(query, key, value, w_query, *, precision=True):
     """
     named = {"query": query, "key": key, "value": value}
     layer(**named)
-    d_model = shape(w_query)[0]
-    for name, array in named.items():
-        if shape(array)[-1] not in (None, d_model):
-            got = show(shape(array))
-            raise ValueError(f"{name} must be [..., length, {d_model}], as wide as the layer, got shape {got}")
+    wide(shape(w_query)[0], **named)
     if precision:
         floating(query=query, w_query=w_query)
     return max(len(shape(array)) for array in named.values())
 
 
-def head_scores(query, key, num_heads, attention_mask, attention_bias, cache):
-    """A mask for all heads, or with one axis more for each; a bias for each. Keys of the cache come first."""
+def wide(d_model, **named):
+    """Sequences as wide as the layer."""
+    for name, array in named.items():
+        if shape(array)[-1] not in (None, d_model):
+            got = show(shape(array))
+            raise ValueError(f"{name} must be [..., length, {d_model}], as wide as the layer, got shape {got}")
+
+
+def head_scores(query, key, num_heads, attention_mask, attention_bias, cache, *, name="attention_mask"):
+    """A mask for all heads, or with one axis more for each; a bias for each. Keys of the cache come first.
+
+    name: of the argument that the mask came in.
+    """
     *axes, q_len, k_len = scores_shape(query, key)
     if cache is not None:
         k_len = None if None in (k_len, cache.past) else k_len + cache.past
     per_head = (*axes, num_heads, q_len, k_len)
     if attention_mask is not None:
-        arrays(attention_mask=attention_mask)
+        arrays(**{name: attention_mask})
         for_all = len(shape(attention_mask)) < len(per_head)
-        mask("attention_mask", attention_mask, (*axes, q_len, k_len) if for_all else per_head)
+        mask(name, attention_mask, (*axes, q_len, k_len) if for_all else per_head)
     if attention_bias is not None:
         floating(query=query, attention_bias=attention_bias)
         broadcasts("attention_bias", attention_bias, per_head)

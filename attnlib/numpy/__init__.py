@@ -1,8 +1,10 @@
 """Attention in NumPy: the executable specification that the PyTorch and TensorFlow modules are held to."""
 
 from attnlib.numpy import backward
+from attnlib.numpy.blocks import DecoderBlock, EncoderBlock
 from attnlib.numpy.cache import KVCache
 from attnlib.numpy.dense import attend, scaled_dot_product_attention
+from attnlib.numpy.feed_forward import FeedForward
 from attnlib.numpy.layers import (
     AdditiveAttention,
     ConcatAttention,
@@ -21,6 +23,7 @@ from attnlib.numpy.local import (
 )
 from attnlib.numpy.masks import causal_mask, padding_mask
 from attnlib.numpy.multihead import MultiHeadAttention
+from attnlib.numpy.patches import PatchEmbedding, image_patches
 from attnlib.numpy.patterns import block_local_mask, global_token_mask, sliding_window_mask, strided_mask
 from attnlib.numpy.positions import (
     LearnedPositions,
@@ -50,7 +53,10 @@ __all__ = [
     "BahdanauDecoder",
     "ConcatAttention",
     "CosineAttention",
+    "DecoderBlock",
     "DotProductAttention",
+    "EncoderBlock",
+    "FeedForward",
     "GeneralAttention",
     "KVCache",
     "LearnedPositions",
@@ -58,6 +64,7 @@ __all__ = [
     "LocalPredictiveAttention",
     "LuongDecoder",
     "MultiHeadAttention",
+    "PatchEmbedding",
     "RelativePositionBias",
     "additive_scores",
     "alibi_bias",
@@ -72,6 +79,7 @@ __all__ = [
     "elu_plus_one",
     "general_scores",
     "global_token_mask",
+    "image_patches",
     "linear_attention",
     "local_attend",
     "local_gaussian",

@@ -1,7 +1,9 @@
 """Attention in TensorFlow: functions on tensors, and Keras layers. The same names as `attnlib.numpy`."""
 
+from attnlib.tensorflow.blocks import DecoderBlock, EncoderBlock
 from attnlib.tensorflow.cache import KVCache
 from attnlib.tensorflow.dense import attend, scaled_dot_product_attention
+from attnlib.tensorflow.feed_forward import FeedForward
 from attnlib.tensorflow.layers import (
     AdditiveAttention,
     ConcatAttention,
@@ -20,6 +22,7 @@ from attnlib.tensorflow.local import (
 )
 from attnlib.tensorflow.masks import causal_mask, padding_mask
 from attnlib.tensorflow.multihead import MultiHeadAttention
+from attnlib.tensorflow.patches import PatchEmbedding, image_patches
 from attnlib.tensorflow.patterns import block_local_mask, global_token_mask, sliding_window_mask, strided_mask
 from attnlib.tensorflow.positions import (
     LearnedPositions,
@@ -49,7 +52,10 @@ __all__ = [
     "BahdanauDecoder",
     "ConcatAttention",
     "CosineAttention",
+    "DecoderBlock",
     "DotProductAttention",
+    "EncoderBlock",
+    "FeedForward",
     "GeneralAttention",
     "KVCache",
     "LearnedPositions",
@@ -57,6 +63,7 @@ __all__ = [
     "LocalPredictiveAttention",
     "LuongDecoder",
     "MultiHeadAttention",
+    "PatchEmbedding",
     "RelativePositionBias",
     "additive_scores",
     "alibi_bias",
@@ -70,6 +77,7 @@ __all__ = [
     "elu_plus_one",
     "general_scores",
     "global_token_mask",
+    "image_patches",
     "linear_attention",
     "local_attend",
     "local_gaussian",

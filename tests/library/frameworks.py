@@ -1,6 +1,10 @@
-"""What the tests need of a framework: its attnlib module, arrays in and out, and gradients."""
+"""What the tests need of a framework: its attnlib module, arrays in and out, and gradients.
+
+Parameters are called as in NumPy, those of a layer inside a layer with a dot: "attention.w_query".
+"""
 
 import importlib
+from operator import attrgetter
 
 import numpy as np
 
@@ -41,12 +45,13 @@ class NumPy:
             self.set_parameters(layer, dict(zip(names, arrays[len(inputs) :], strict=True)))
             return layer(*arrays[: len(inputs)], **options)
 
-        grads = self.gradients(function, [*inputs, *(getattr(layer, name) for name in names)], grad_output)
+        grads = self.gradients(function, [*inputs, *(attrgetter(name)(layer) for name in names)], grad_output)
         return grads[: len(inputs)], grads[len(inputs) :]
 
     def set_parameters(self, layer, values):
         for name, value in values.items():
-            setattr(layer, name, value)
+            *path, last = name.split(".")
+            setattr(attrgetter(".".join(path))(layer) if path else layer, last, value)
 
 
 class Torch(NumPy):
@@ -69,7 +74,7 @@ class Torch(NumPy):
 
     def layer_gradients(self, layer, inputs, names, grad_output, options):
         grads = self.gradients(lambda *x: layer(*x, **options), inputs, grad_output)
-        return grads, [getattr(layer, name).grad.numpy() for name in names]
+        return grads, [attrgetter(name)(layer).grad.numpy() for name in names]
 
     def set_parameters(self, layer, values):
         layer.load_state_dict({name: self.array(value) for name, value in values.items()})
@@ -96,7 +101,7 @@ class TensorFlow(NumPy):
         return [g.numpy() for g in tape.gradient(output, tensors, output_gradients=self.array(grad_output))]
 
     def layer_gradients(self, layer, inputs, names, grad_output, options):
-        tensors, parameters = [self.array(x) for x in inputs], [getattr(layer, name).value for name in names]
+        tensors, parameters = [self.array(x) for x in inputs], [self._variable(layer, name).value for name in names]
         with self.tf.GradientTape() as tape:
             tape.watch(tensors)
             output = layer(*tensors, **options)
@@ -107,7 +112,11 @@ class TensorFlow(NumPy):
         if not layer.built:
             layer.build(None)
         for name, value in values.items():
-            getattr(layer, name).assign(value)
+            self._variable(layer, name).assign(value)
+
+    def _variable(self, layer, name):
+        """Keras calls what the others call weight and bias of a layer norm gamma and beta."""
+        return attrgetter(name.replace("norm.weight", "norm.gamma").replace("norm.bias", "norm.beta"))(layer)
 
 
 ALL = {framework.name: framework for framework in (NumPy, Torch, TensorFlow)}

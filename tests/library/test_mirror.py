@@ -32,7 +32,7 @@ EXTRA_PARAMETERS = {
     # Keras names its layers and sets their dtype through keyword arguments, and fills masks by name. In training
     # (which Keras tells a call of, and PyTorch a module) weights may be dropped; NumPy's layers only compute.
     ("tensorflow", "__init__"): {"kwargs", "dropout"},
-    ("tensorflow", "call"): {"query_mask", "key_mask", "value_mask", "mask", "training"},
+    ("tensorflow", "call"): {"query_mask", "key_mask", "value_mask", "x_mask", "memory_mask", "mask", "training"},
     ("torch", "__init__"): {"dropout"},
 }
 # Where the documentation goes on after the common part.
@@ -41,6 +41,7 @@ LONGER = {
     ("tensorflow", "call"),
     ("torch", "MultiHeadAttention"),
     ("tensorflow", "MultiHeadAttention"),
+    *((mirror, layer) for mirror in MIRRORS for layer in ("FeedForward", "EncoderBlock", "DecoderBlock")),
 }
 CALL = {"numpy": "__call__", "torch": "forward", "tensorflow": "call"}
 
