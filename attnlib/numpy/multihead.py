@@ -139,6 +139,11 @@ class MultiHeadAttention:
             window = cache.mask(q.shape[-2])
             mask = window if mask is None else mask if window is None else mask & window
         group = self.num_heads // self.num_kv_heads
+        if group > 1 and q.shape[-2] == 1 and mask is attention_bias is None and not (causal or return_weights):
+            # A step of decoding: the queries of a group are rows of one matrix, and the cache need not be copied.
+            q_grouped = q.reshape(*q.shape[:-3], self.num_kv_heads, group, -1)
+            output = scaled_dot_product_attention(q_grouped, k, v, impl=self.impl)
+            return _linear(merge_heads(output.reshape(q.shape)), self.w_output, self.b_output)
         result = scaled_dot_product_attention(
             q,
             repeat_heads(k, group),
