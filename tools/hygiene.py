@@ -16,7 +16,7 @@ from tools import setup_cell
 from tools.nbval_strict import DRIFTING_TAG
 from tools.normalise import dumps, normalise, output_problems, output_texts, read_notebook
 from tools.parameters import declared
-from tools.paths import name_of, notebooks
+from tools.paths import BOOK, name_of, notebooks
 
 IGNORED_SHARE = 0.1
 MAX_NOTEBOOK_BYTES = 1_500_000
@@ -30,6 +30,10 @@ IGNORING_TAGS = {"nbval-ignore-output", "nbval-skip", "raises-exception"}
 STYLE_TAGS = {"setup", "parameters", "hide-input", "hide-output", "hide-cell", "solution", DRIFTING_TAG}
 KNOWN_TAGS = STYLE_TAGS | IGNORING_TAGS
 IGNORING_COMMENT = re.compile(r"^\s*#\s*(PYTEST_VALIDATE_IGNORE_OUTPUT|NBVAL_[A-Z_]+)\s*$", re.MULTILINE)
+
+REFERENCES = BOOK / "references.bib"
+ARXIV_LINK = re.compile(r"arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})")
+ARXIV_ENTRY = re.compile(r"^\s*eprint\s*=\s*\{(\d{4}\.\d{4,5})\}", re.MULTILINE)
 
 FRAMEWORKS = {"torch": "PyTorch", "tensorflow": "TensorFlow", "keras": "TensorFlow", "jax": "JAX"}
 PARTS = {"theory": set(), "numpy": set(), "pytorch": {"PyTorch"}, "tensorflow": {"TensorFlow"}}
@@ -206,6 +210,14 @@ def plain_markdown(notebook: NotebookNode) -> Iterator[str]:
                 yield f"cell {number}: MyST markup, which Colab shows as it stands: {role.group().strip()}"
 
 
+def literature(notebook: NotebookNode) -> Iterator[str]:
+    """Each arXiv paper that is linked to stands in the bibliography."""
+    known = set(ARXIV_ENTRY.findall(REFERENCES.read_text(encoding="utf-8")))
+    for number, cell in enumerate(notebook.cells):
+        for paper in sorted(set(ARXIV_LINK.findall(cell.source)) - known):
+            yield f"cell {number}: arXiv {paper} is not in book/references.bib"
+
+
 def _prose(cell: NotebookNode) -> Iterator[str]:
     """The lines outside fenced code."""
     fenced = False
@@ -273,6 +285,7 @@ RULES: dict[str, Callable[..., Iterator[str]]] = {
         known_tags,
         title_and_sections,
         plain_markdown,
+        literature,
         exercises,
     )
 }

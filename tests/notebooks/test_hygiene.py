@@ -238,6 +238,10 @@ def role(nb):
     add_text(nb, "See {ref}`there`.")
 
 
+def unknown_paper(nb):
+    add_text(nb, "[A paper](https://arxiv.org/abs/0000.00000) of nobody.")
+
+
 def no_solution(nb):
     nb.cells.remove(cell(nb, "len(numbers)"))
     renumber(nb)
@@ -295,6 +299,7 @@ BREAKS = {
     "known_tags": [misspelt_tag],
     "title_and_sections": [no_title, two_titles, no_sources],
     "plain_markdown": [directive, role],
+    "literature": [unknown_paper],
     "exercises": [
         no_solution,
         open_solution,
