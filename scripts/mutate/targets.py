@@ -1,0 +1,61 @@
+"""Which modules are mutated, and which tests concern each."""
+
+import re
+from pathlib import Path
+
+from tools.paths import ROOT
+
+PACKAGE = ROOT / "attnlib"
+TESTS = ROOT / "tests" / "library"
+FRAMEWORKS = ("numpy", "torch", "tensorflow")
+
+# Test files, without their `test_`, for a module of this name in each framework, the quick and telling ones first.
+# Of a module that is not named here, as `local`, these: local, mirror, torch_local, tensorflow_local.
+CONCERN = {
+    "_autocast": "torch_autocast torch_linear torch_local torch_positions torch_multihead tiled_torch",
+    "backward": "softmax multihead tiled tiled_numpy attention",
+    "cache": "multihead torch_multihead tensorflow_multihead",
+    "dense": "errors mirror properties attention torch_agreement torch_autocast tensorflow_layers",
+    "layers": "errors mirror scores attention torch_agreement torch_autocast tensorflow_layers",
+    "local": "local mirror torch_local tensorflow_layers",
+    "masks": "masks errors mirror attention tensorflow_layers",
+    "scores": "errors mirror scores attention torch_agreement torch_autocast tensorflow_layers",
+    "softmax": "softmax errors mirror properties attention torch_autocast",
+    "tiled": "tiled mirror tiled_numpy tiled_torch tiled_tensorflow multihead torch_multihead",
+}
+# What is asked of arguments is asked in every mechanism.
+CHECKS = """errors scores masks softmax patterns positions local linear multihead tiled attention mirror
+    torch_multihead torch_local torch_positions torch_autocast
+    tensorflow_multihead tensorflow_positions tensorflow_linear tiled_tensorflow tensorflow_layers"""
+
+
+def modules() -> list[str]:
+    """`numpy/softmax`, `_checks/shapes`, …: what is mutated. Lists of names are not."""
+    found = [path for folder in ("_checks", *FRAMEWORKS) for path in (PACKAGE / folder).glob("*.py")]
+    names = [path.relative_to(PACKAGE).with_suffix("").as_posix() for path in found if path.stem != "__init__"]
+    return sorted(names)
+
+
+def source(module: str) -> Path:
+    return PACKAGE / f"{module}.py"
+
+
+def frameworks(module: str) -> tuple[str, ...]:
+    """Under which frameworks a mutant is tested, until one finds it.
+
+    Checks serve all three. PyTorch's results are compared with NumPy's, so its tests hold the specification too.
+    """
+    home = module.partition("/")[0]
+    if home == "numpy":
+        return ("numpy", "torch")
+    return (home,) if home in FRAMEWORKS else FRAMEWORKS
+
+
+def tests(module: str, framework: str) -> list[str]:
+    """The test files, in the order in which they are run."""
+    home, _, name = module.partition("/")
+    usual = f"{name} mirror torch_{name} tensorflow_{name}"
+    names = CONCERN.get(name, usual) if home in FRAMEWORKS else CHECKS
+    others = "|".join(other for other in FRAMEWORKS if other != framework)
+    paths = [TESTS / f"test_{each}.py" for each in names.split() if not re.search(rf"(^|_)({others})", each)]
+    return [str(path) for path in paths if path.exists()]
