@@ -3,11 +3,12 @@
 PYTHON ?= python3
 RUN = .venv/bin/python
 NB ?=
+ONLY ?=
 STEPS ?=
 CASES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book test run variations bench serve new repository format clean
+.PHONY: help venv book test run variations bench mutate serve new repository format clean
 
 help:  ## what can be made
 	@echo "make venv                     make .venv and install what requirements.txt pins (the others do it too)"
@@ -18,6 +19,8 @@ help:  ## what can be made
 	@echo "make variations NB=…          run a notebook with its other parameters; without NB, all"
 	@echo "make bench                    time and memory against plain code and the frameworks' own, about ten minutes;"
 	@echo "                              CASES='torch 4096' for some of it"
+	@echo "make mutate                   change attnlib in one place at a time: do its tests notice? (hours; POSIX)"
+	@echo "                              ONLY='numpy/softmax torch/*' for some of it"
 	@echo "make new NB=book/…/x.ipynb TITLE='…'     begin a chapter"
 	@echo "make repository URL=https://github.com/owner/name     write the repository's address everywhere"
 	@echo "make format                   format Python with ruff"
@@ -47,6 +50,9 @@ variations: venv
 
 bench: venv
 	@$(RUN) -m scripts.bench $(if $(CASES),--cases $(CASES))
+
+mutate: venv
+	@$(RUN) -m scripts.mutate $(foreach module,$(ONLY),'$(module)')
 
 serve:
 	@test -f _build/html/index.html || { echo "error: nothing is built yet: make book"; exit 1; }

@@ -23,7 +23,8 @@ CONCERN = {
     "softmax": "softmax errors mirror properties attention torch_autocast",
     "tiled": "tiled mirror tiled_numpy tiled_torch tiled_tensorflow multihead torch_multihead",
 }
-# What is asked of arguments is asked in every mechanism.
+# What is asked of arguments is asked in every mechanism; first in that which a module of checks is for.
+CHECKED = {"kernels": "linear", "multi_head": "multihead", "positional": "positions", "windows": "patterns local"}
 CHECKS = """errors scores masks softmax patterns positions local linear multihead tiled attention mirror
     torch_multihead torch_local torch_positions torch_autocast
     tensorflow_multihead tensorflow_positions tensorflow_linear tiled_tensorflow tensorflow_layers"""
@@ -54,8 +55,15 @@ def frameworks(module: str) -> tuple[str, ...]:
 def tests(module: str, framework: str) -> list[str]:
     """The test files, in the order in which they are run."""
     home, _, name = module.partition("/")
-    usual = f"{name} mirror torch_{name} tensorflow_{name}"
-    names = CONCERN.get(name, usual) if home in FRAMEWORKS else CHECKS
+    if home in FRAMEWORKS:
+        names = CONCERN.get(name, f"{name} mirror torch_{name} tensorflow_{name}")
+    else:
+        names = f"{CHECKED.get(name, '')} {CHECKS}"
     others = "|".join(other for other in FRAMEWORKS if other != framework)
-    paths = [TESTS / f"test_{each}.py" for each in names.split() if not re.search(rf"(^|_)({others})", each)]
-    return [str(path) for path in paths if path.exists()]
+    paths = [
+        TESTS / f"test_{each}.py" for each in dict.fromkeys(names.split()) if not re.search(rf"(^|_)({others})", each)
+    ]
+    found = [str(path) for path in paths if path.exists()]
+    if not found:
+        raise SystemExit(f"error: {module}: say in {Path(__file__).name} which tests concern it")
+    return found
