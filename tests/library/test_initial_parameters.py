@@ -1,0 +1,57 @@
+"""What layers begin with: numbers of the published spread, which other tests replace by their own."""
+
+import math
+
+import numpy as np
+import pytest
+
+FRAMEWORK = "each"
+# For each layer its sizes, and for each of its parameters the numbers of units on its two sides.
+GLOROT = {
+    "GeneralAttention": ((53, 101), {"weight": (53, 101)}),
+    "AdditiveAttention": ((53, 101, 211), {"w_query": (53, 211), "w_key": (101, 211), "v_score": (211, 1)}),
+    "ConcatAttention": ((53, 101, 211), {"w_concat": (154, 211), "v_score": (211, 1)}),
+    "LocalMonotonicAttention": ((53, 101, 2), {"weight": (53, 101)}),
+    "LocalPredictiveAttention": (
+        (53, 101, 211, 2),
+        {"weight": (53, 101), "w_position": (53, 211), "v_position": (211, 1)},
+    ),
+}
+NORMAL = {
+    "LearnedPositions": ((101, 53), {}),
+    "RelativePositionBias": ((53,), {"num_buckets": 102, "max_distance": 211}),
+}
+
+
+def parameter(fw, layer, name):
+    if fw.name == "tensorflow" and not layer.built:
+        layer.build(None)
+    return fw.numpy(getattr(layer, name))
+
+
+@pytest.mark.parametrize("name", GLOROT)
+def test_matrices_are_uniform_between_the_bounds_of_glorot(fw, name):
+    sizes, parameters = GLOROT[name]
+    layer = getattr(fw.attn, name)(*sizes, seed=1)
+    for each, (fan_in, fan_out) in parameters.items():
+        values = parameter(fw, layer, each)
+        if fw.name == "tensorflow" and values.ndim == 1:
+            fan_out = fan_in  # Keras takes the length of a vector for both
+        limit = math.sqrt(6 / (fan_in + fan_out))
+        assert values.dtype == np.float32
+        # Uniform: nothing outside, something close to both ends, and as much spread as between them.
+        np.testing.assert_array_less(abs(values), limit * (1 + 1e-6), err_msg=each)
+        assert values.min() < -0.95 * limit and values.max() > 0.95 * limit, each
+        np.testing.assert_allclose(values.std(), limit / math.sqrt(3), rtol=0.1, err_msg=each)
+
+
+@pytest.mark.parametrize("name", NORMAL)
+def test_tables_are_normal_with_a_small_spread(fw, name):
+    sizes, options = NORMAL[name]
+    weight = parameter(fw, getattr(fw.attn, name)(*sizes, **options, seed=1), "weight")
+    assert weight.dtype == np.float32
+    np.testing.assert_allclose(weight.std(), 0.02, rtol=0.1)
+    np.testing.assert_allclose(weight.mean(), 0, atol=0.002)
+    assert abs(weight).max() > 0.05  # no number of a uniform distribution of this spread would be
+    np.testing.assert_array_equal(parameter(fw, getattr(fw.attn, name)(*sizes, **options, seed=1), "weight"), weight)
+    assert not np.allclose(parameter(fw, getattr(fw.attn, name)(*sizes, **options, seed=2), "weight"), weight)
