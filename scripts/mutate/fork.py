@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
+import math
 import os
 import resource
 import signal
@@ -84,18 +85,19 @@ def warm_up(framework: str) -> None:
 
 
 def run(module: str, code: str, framework: str, work: Path, limit: float) -> Outcome:
-    """The tests that concern a module, with `code` in its place, until one fails or `limit` seconds have passed."""
+    """The tests that concern a module, with `code` in its place, until one fails or took `limit` seconds in all.
+
+    Seconds are the processor's, so that a busy machine finds no mutant slow; one that waits for ever is ended as well.
+    """
     work.mkdir(parents=True, exist_ok=True)
     path, failure = work / targets.source(module).name, work / "failure.txt"
     path.write_text(code, encoding="utf-8")
     failure.unlink(missing_ok=True)
-    start = time.monotonic()
     pid = os.fork()
     if not pid:
-        _child(module, framework, path, failure)
-    status = _wait(pid, start + limit)
-    seconds = round(time.monotonic() - start, 2)
-    if status is None:
+        _child(module, framework, path, failure, math.ceil(limit))
+    status, seconds = _wait(pid, time.monotonic() + 300 + 10 * limit)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGALRM):
         return Outcome("timeout", seconds, "")
     if status == 0:
         return Outcome("survived", seconds, "")
@@ -103,20 +105,19 @@ def run(module: str, code: str, framework: str, work: Path, limit: float) -> Out
     return Outcome("killed", seconds, test)
 
 
-def _wait(pid: int, until: float) -> int | None:
-    """The exit status; None after killing a child that is still at work at that time."""
-    while time.monotonic() < until:
-        ended, status = os.waitpid(pid, os.WNOHANG)
+def _wait(pid: int, until: float) -> tuple[int, float]:
+    """The exit status and the processor's seconds of a child; one that is still at work at that time is ended."""
+    while True:
+        ended, status, used = os.wait4(pid, os.WNOHANG)
         if ended:
-            return status
+            return status, round(used.ru_utime + used.ru_stime, 2)
+        if time.monotonic() > until:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGALRM)
         time.sleep(0.01)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return None
 
 
-def _child(module: str, framework: str, path: Path, failure: Path) -> None:
+def _child(module: str, framework: str, path: Path, failure: Path, limit: int) -> None:
     """Never returns: the parent's work is not to be done twice."""
     status = 70
     try:
@@ -127,6 +128,7 @@ def _child(module: str, framework: str, path: Path, failure: Path) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
         held = pages * resource.getpagesize() + EXTRA_MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (held, held))
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
         sys.meta_path.insert(0, Mutated("attnlib." + module.replace("/", "."), path))
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         arguments = ["-x", "-q", "--tb=line", "-p", "no:cacheprovider", "--hypothesis-profile=mutate"]
