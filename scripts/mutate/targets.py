@@ -15,7 +15,7 @@ CONCERN = {
     "_autocast": "torch_autocast torch_linear torch_local torch_positions torch_multihead tiled_torch",
     "backward": "softmax multihead tiled tiled_numpy attention",
     "cache": "multihead torch_multihead tensorflow_multihead",
-    "dense": "errors mirror properties attention torch_agreement torch_autocast tensorflow_layers",
+    "dense": "errors mirror properties tiled attention torch_agreement torch_autocast tensorflow_layers",
     "layers": "errors mirror scores attention torch_agreement torch_autocast tensorflow_layers",
     "local": "local mirror torch_local tensorflow_layers",
     "masks": "masks errors mirror attention tensorflow_layers",
