@@ -14,18 +14,23 @@ FRAMEWORKS = ("numpy", "torch", "tensorflow")
 CONCERN = {
     "_autocast": "torch_autocast torch_linear torch_local torch_positions torch_multihead tiled_torch",
     "backward": "softmax multihead tiled tiled_numpy attention",
-    "cache": "multihead torch_multihead tensorflow_multihead",
+    "cache": "multihead multihead_rotary torch_multihead tensorflow_multihead",
     "dense": "errors mirror properties tiled attention torch_agreement torch_autocast tensorflow_layers",
+    "feed_forward": "blocks mirror torch_blocks tensorflow_blocks",
     "layers": "errors mirror scores attention torch_agreement torch_autocast tensorflow_layers",
     "local": "local mirror torch_local tensorflow_layers",
     "masks": "masks errors mirror attention tensorflow_layers",
+    "multihead": "multihead mirror multihead_rotary torch_multihead tensorflow_multihead",
     "scores": "errors mirror scores attention torch_agreement torch_autocast tensorflow_layers",
     "softmax": "softmax errors mirror properties attention torch_autocast",
     "tiled": "tiled mirror tiled_numpy tiled_torch tiled_tensorflow multihead torch_multihead",
 }
+# What looks at all mechanisms, after the module's own.
+EVERY = "layer_properties half_precision torch_compiled tensorflow_xla"
 # What is asked of arguments is asked in every mechanism; first in that which a module of checks is for.
 CHECKED = {"kernels": "linear", "multi_head": "multihead", "positional": "positions", "windows": "patterns local"}
 CHECKS = """errors scores masks softmax patterns positions local linear multihead tiled attention mirror
+    recurrent blocks patches
     torch_multihead torch_local torch_positions torch_autocast
     tensorflow_multihead tensorflow_positions tensorflow_linear tiled_tensorflow tensorflow_layers"""
 
@@ -59,6 +64,7 @@ def tests(module: str, framework: str) -> list[str]:
         names = CONCERN.get(name, f"{name} mirror torch_{name} tensorflow_{name}")
     else:
         names = f"{CHECKED.get(name, '')} {CHECKS}"
+    names += f" {EVERY}"
     others = "|".join(other for other in FRAMEWORKS if other != framework)
     paths = [
         TESTS / f"test_{each}.py" for each in dict.fromkeys(names.split()) if not re.search(rf"(^|_)({others})", each)
