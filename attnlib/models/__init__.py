@@ -1,0 +1,1 @@
+"""Models that a chapter writes out and that scripts, tests and later chapters take from here; all in PyTorch."""
