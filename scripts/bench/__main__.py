@@ -1,13 +1,14 @@
 """How fast attnlib is and how much memory it takes, against the plainest code and the frameworks' own layers.
 
-python -m scripts.bench                          everything, about ten minutes
+python -m scripts.bench                          everything, about twelve minutes
 python -m scripts.bench --cases torch 4096       the cases whose name contains all of these words
 python -m scripts.bench --quick                  tiny sizes, in seconds: does it all still run? The figures mean nothing
 python -m scripts.bench --list                   the names of the cases
+python -m scripts.bench --resume                 go on with a run that was interrupted
 
-Every case has a process of its own, in which all forms are timed in turn. Tables are printed; they, the machine's
-description and a plot are written into _build/bench. A target that is missed is reported, and no error; a case that
-cannot be run is one.
+Every case has a process of its own, in which all forms are timed in turn; its times are written as soon as they are
+there. Tables are printed; they, the machine's description and a plot are written into _build/bench. A target that is
+missed is reported, and no error; a case that cannot be run is one.
 """
 
 import argparse
@@ -70,21 +71,31 @@ def cases(lengths):
     return [*races, *map(Case, VALUES), Case("imports")]
 
 
-def run(chosen, *, minutes, quick):
-    """The results, and what went wrong: a process for each case; where time means nothing, one for each framework."""
+def run(chosen, kept, *, minutes, quick, resume=False):
+    """The results, and what went wrong: a process for each case; where time means nothing, one for each framework.
+
+    kept: the folder where each answer is kept; with `resume` a case that has its answer there is not run again.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
     shares = sum(SHARES.get(case.length, 0) for case in chosen) or 1
     groups = {}
     for case in chosen:
         groups.setdefault(case.framework if quick else case, []).append(case)
     results, failures = Results(), []
     for its_cases in groups.values():
+        files = [kept / f"{case.name}.json" for case in its_cases]
         start = time.monotonic()
         seconds = 0 if quick else 60 * minutes * SHARES.get(its_cases[0].length, 0) / shares
         try:
-            answers = ask(its_cases, seconds, quick)
+            if resume and all(file.exists() for file in files):
+                answers = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+            else:
+                answers = ask(its_cases, seconds, quick)
         except RuntimeError as error:
             failures.append(str(error))
             continue
+        for file, answer in zip(files, answers, strict=True):
+            file.write_text(json.dumps(answer), encoding="utf-8")
         print(f"{time.monotonic() - start:7.1f} s  {', '.join(case.name for case in its_cases)}", file=sys.stderr)
         for case, answer in zip(its_cases, answers, strict=True):
             if case.length is None:
@@ -100,6 +111,7 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="tiny sizes; the figures mean nothing")
     parser.add_argument("--minutes", type=float, default=2, help="of timing beyond the least (default 2)")
     parser.add_argument("--out", type=Path, default=BUILD / "bench", help="the folder for tables and plot")
+    parser.add_argument("--resume", action="store_true", help="keep the cases that an interrupted run has measured")
     parser.add_argument("--list", action="store_true", help="the names of the cases")
     options = parser.parse_args(arguments)
     lengths = QUICK if options.quick else LENGTHS
@@ -109,7 +121,9 @@ def main(arguments=None):
     if options.list:
         print("\n".join(case.name for case in chosen))
         return 0
-    results, failures = run(chosen, minutes=options.minutes, quick=options.quick)
+    results, failures = run(
+        chosen, options.out / "cases", minutes=options.minutes, quick=options.quick, resume=options.resume
+    )
     description = machine.describe()
     found = report.verdicts(results, lengths)
     report.write(results, found, options.out, description)
