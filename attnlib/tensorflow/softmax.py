@@ -35,5 +35,6 @@ def masked_softmax(scores, mask=None, *, axis=-1):
     # in the quotient, so it needs no gradient.
     peak = tf.stop_gradient(tf.maximum(tf.reduce_max(scores, axis=axis, keepdims=True), scores.dtype.min))
     exponentials = tf.exp(scores - peak)
-    weights = tf.math.divide_no_nan(exponentials, tf.reduce_sum(exponentials, axis=axis, keepdims=True))
-    return tf.cast(weights, dtype)
+    # One division a row: the gradient of a division would be two of them for every score.
+    share = tf.math.divide_no_nan(tf.ones_like(peak), tf.reduce_sum(exponentials, axis=axis, keepdims=True))
+    return tf.cast(exponentials * share, dtype)

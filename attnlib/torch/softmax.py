@@ -5,12 +5,38 @@
 Subtracting the maximum changes nothing in exact arithmetic and keeps every exponent at or below zero, so that
 scores of any size stay finite (Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 4.1).
 
-`torch.softmax` alone gives NaN for a row of -inf, in the values and in the gradients, hence the written-out form.
+`torch.softmax` alone gives NaN for a row of -inf, in the values and in the gradients, hence the written-out form. Its
+gradient is written out too, because it needs the weights w alone, not every step on the way to them:
+
+    dL/ds_j = w_j (dL/dw_j - sum_i w_i dL/dw_i)
 """
 
 import torch
 
 from attnlib import _checks
+
+
+class _Softmax(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(scores, axis):
+        # Where every score is -inf the maximum would be too, and -inf - (-inf) is not a number.
+        peak = scores.amax(axis, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
+        weights = (scores - peak).exp_()
+        total = weights.sum(axis, keepdim=True)
+        return weights.div_(total.masked_fill_(total == 0, 1))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(output)
+        ctx.axis = inputs[1]
+
+    @staticmethod
+    def backward(ctx, grad):
+        (weights,) = ctx.saved_tensors
+        product = weights * grad
+        return product.addcmul_(weights, product.sum(ctx.axis, keepdim=True), value=-1), None
 
 
 def masked_softmax(scores, mask=None, *, axis=-1):
@@ -30,10 +56,4 @@ def masked_softmax(scores, mask=None, *, axis=-1):
         scores = scores.float()
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
-    # Where every score is -inf the maximum would be too, and -inf - (-inf) is not a number. The maximum cancels
-    # in the quotient, so it needs no gradient.
-    peak = scores.detach().amax(dim=axis, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
-    exponentials = (scores - peak).exp()
-    total = exponentials.sum(dim=axis, keepdim=True)
-    weights = exponentials / total.masked_fill(total == 0, 1)
-    return weights.to(dtype)
+    return _Softmax.apply(scores, axis).to(dtype)

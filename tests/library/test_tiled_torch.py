@@ -122,8 +122,6 @@ def test_under_autocast_it_computes_in_what_comes_in():
         torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-6)
 
 
-# Dynamo makes an instance of the function's class, which PyTorch itself warns of.
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_compiled_without_a_break():
     q, k = (torch.randn(2, n, 5, dtype=torch.float64, requires_grad=True) for n in (5, 7))
     mask = torch.rand(2, 1, 7) < 0.7
