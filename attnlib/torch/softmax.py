@@ -36,7 +36,7 @@ class _Softmax(torch.autograd.Function):
     def backward(ctx, grad):
         (weights,) = ctx.saved_tensors
         product = weights * grad
-        return product.addcmul_(weights, product.sum(ctx.axis, keepdim=True), value=-1), None
+        return product - weights * product.sum(ctx.axis, keepdim=True), None
 
 
 def masked_softmax(scores, mask=None, *, axis=-1):
