@@ -53,7 +53,16 @@ def nbval_command(*, spread: bool) -> list[str]:
 
 def library(framework: str) -> Step:
     """A process for each framework: loaded together, PyTorch and TensorFlow disturb each other."""
-    return Step(f"library {framework}", ([*PYTEST, *SPREAD, "tests/library", "--framework", framework],))
+    coverage = [sys.executable, "-m", "coverage"]
+    data = f"--data-file=_build/coverage/data.{framework}"
+    tests = [*PYTEST[1:], *SPREAD, "tests/library", "--framework", framework]
+    return Step(f"library {framework}", ([*coverage, "erase", data], [*coverage, "run", data, *tests]))
+
+
+def coverage() -> Step:
+    """Which lines of attnlib the library's steps, when they last ran, have not run."""
+    command = [sys.executable, "-m", "coverage"]
+    return Step("coverage", ([*command, "combine", "--keep", "--quiet"], [*command, "report"]))
 
 
 def oldest_numpy() -> Step:
@@ -90,6 +99,7 @@ def steps() -> list[Step]:
         library("numpy"),
         library("torch"),
         library("tensorflow"),
+        coverage(),
         oldest_numpy(),
         Step("hygiene", ([*PYTEST, f"{tests}/test_hygiene.py"],)),
         Step("tools", ([*PYTEST, *SPREAD, tests, *(f"--ignore={path}" for path in slow)],)),

@@ -11,6 +11,7 @@ import re
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
+import coverage
 import frameworks
 import hypothesis
 import numpy as np
@@ -19,6 +20,11 @@ import pytest
 # Examples are drawn the same way in every run: a red test is red for everybody.
 hypothesis.settings.register_profile("book", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("book")
+
+COMPILED = re.compile(r"compil|graph|test_fit")
+# Coverage is of the tests and their workers, not of what these start in turn, such as PyTorch's compilers.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 def pytest_addoption(parser):
@@ -30,6 +36,19 @@ def pytest_configure(config):
     wanted = config.getoption("--numpy")
     if wanted and not f"{np.__version__}.".startswith(f"{wanted}."):
         raise pytest.UsageError(f"NumPy {wanted} was asked for, this is {np.__version__} in {np.__file__}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Tests of compiled code are not measured: compilers are slow when traced, and other tests run the same lines."""
+    measured = coverage.Coverage.current() if COMPILED.search(item.name) else None
+    if measured:
+        measured.stop()
+    try:
+        return (yield)
+    finally:
+        if measured:
+            measured.start()
 
 
 def pytest_ignore_collect(collection_path, config):
