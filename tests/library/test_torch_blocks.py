@@ -85,6 +85,23 @@ def blocks(**options):
     return random_parameters(encoder), random_parameters(attn.DecoderBlock(8, 4, 11, num_kv_heads=2, **options))
 
 
+def test_compiled_in_one_graph_for_every_length():
+    encoder = attn.EncoderBlock(8, 4, 11, num_kv_heads=2, rotary="halves", seed=0)
+    decoder, patches = attn.DecoderBlock(8, 4, 11, impl="fused", seed=1), attn.PatchEmbedding(2, 3, 8, seed=2)
+    graphs = []
+
+    def run(images, x):
+        return decoder(x, encoder(patches(images)))
+
+    compiled = torch.compile(run, backend=lambda g, _: graphs.append(g) or g.forward, fullgraph=True, dynamic=True)
+    # No length is 3 or 8: what is as long as another axis at first, PyTorch takes for the same size, and the number of
+    # channels and d_model are fixed.
+    for n in (5, 7, 11):
+        images, x = torch.randn(2, 2 * n, 4, 3), torch.randn(2, n, 8)
+        torch.testing.assert_close(compiled(images, x), run(images, x))
+    assert len(graphs) == 1
+
+
 def test_saved_and_loaded():
     encoder, decoder = blocks()
     for block, other in ((encoder, attn.EncoderBlock), (decoder, attn.DecoderBlock)):
