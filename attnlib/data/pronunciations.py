@@ -14,10 +14,12 @@ one pronunciation. Words with a digit, a hyphen or a full stop are left out too.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.resources import files
 
 import numpy as np
 
@@ -106,6 +108,14 @@ class Symbols:
         rows = np.asarray(ids).tolist()
         ends = (row.index(self.END) if self.END in row else len(row) for row in rows)
         return [tuple(known[i] for i in row[:end] if i > 2) for row, end in zip(rows, ends, strict=True)]
+
+
+def whole_dictionary_results() -> list[dict]:
+    """What `scripts/train_cmudict.py` wrote: a row for each kind of attention and seed, with all settings.
+
+    The file was made once and is not made again by anything that reads it; scripts/results/cmudict says how.
+    """
+    return json.loads(files("attnlib.data").joinpath("cmudict_results.json").read_text(encoding="utf-8"))
 
 
 def edit_distance(a: Sequence, b: Sequence) -> int:

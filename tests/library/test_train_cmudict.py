@@ -40,6 +40,7 @@ def test_a_result_says_what_it_depends_on(straight):
     assert result["steps"] == STEPS == parameters(out)["step"]
     assert result["kind"] == "local-p" and result["units"] == 6 and result["versions"]["torch"] == torch.__version__
     assert 0 < result["wer"] <= 1 and result["test_words"] == len(script.data(150, 7)[2])
+    assert list(result["by_length"]) == ["1 to 5", "6 to 8"]
     assert json.loads((out / "results.json").read_text(encoding="utf-8")) == [result]
     assert "test PER" in (out / "log.txt").read_text(encoding="utf-8")
 
