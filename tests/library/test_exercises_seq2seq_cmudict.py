@@ -100,7 +100,7 @@ def test_ensemble(capsys):
     wrong = [
         (lambda x: x.mean(dim=0).argmax(dim=-1), "averaged"),
         (lambda x: torch.mode(x.argmax(dim=-1), dim=0).values, "vote"),
-        (lambda x: torch.softmax(x, dim=-1).mean(dim=0), "One number"),
+        (lambda x: torch.softmax(x, dim=-1).mean(dim=0), "One phoneme's"),
         (lambda x: torch.softmax(x, dim=1).mean(dim=0).argmax(dim=-1) + 1, "Softmax over"),
     ]
     for answer, words in wrong:
