@@ -33,19 +33,23 @@ def check_local_weights(answer):
         (rng.normal(size=9), 3.3, 2),
         (3 + rng.normal(size=6), 0.4, 3),
         (rng.normal(size=5), 2.0, 7),
+        (rng.normal(size=8), 4.0, 2),  # two keys stand on the window's edges
     ):
         at = np.array([p])
         window = local_window_mask(at, len(scores), half_width=D)[0]
         bell = local_gaussian(at, len(scores), half_width=D)[0]
+        inner = np.abs(np.arange(len(scores)) - p) < D
         align, everywhere = masked_softmax(scores, window), masked_softmax(scores)
         expected = align * bell
         got = run(answer, scores, p, D)
         require_shape(got, scores.shape, "the weights", hint="One weight a key, zero outside the window.")
         mistakes = {
+            "a key at distance D is still in the window: use ≤.": masked_softmax(scores, inner) * bell,
             "the Gaussian is missing: this is local-m around p.": align,
             "the window is missing: a softmax over all keys, then the Gaussian.": everywhere * bell,
             "the window comes after the softmax: keys outside still count in its sum.": everywhere * window * bell,
             "these sum to one: the paper does not normalise again after the Gaussian.": expected / expected.sum(),
+            "the Gaussian divides by 2σ²: the 2 is missing.": align * bell**2,
             "the deviation is σ = D / 2, not D.": align * local_gaussian(at, len(scores), half_width=2 * D)[0],
             "the Gaussian is multiplied with the weights, after the softmax, not with the scores.": masked_softmax(
                 scores * bell, window
@@ -123,7 +127,7 @@ def check_spread_positions(answer):
     for q_len, k_len in ((5, 9), (9, 5), (4, 4), (1, 6)):
         got = run(answer, q_len, k_len)
         require_shape(got, (q_len,), f"the positions for {q_len} queries and {k_len} keys", hint="One a query.")
-        require(np.all(np.isfinite(got)), f"{q_len} queries: a division by zero; one query stands at key 0.")
+        require(np.all(np.isfinite(got)), "a division by zero: one query alone stands at key 0.")
         steps = np.arange(q_len)
         expected = steps * (k_len - 1) / max(q_len - 1, 1)
         mistakes = {
@@ -135,6 +139,7 @@ def check_spread_positions(answer):
             "the last query does not reach the last key: divide by q_len - 1.": steps * (k_len - 1) / q_len,
             "lengths are exchanged: positions are counted along the keys.": steps * (q_len - 1) / max(k_len - 1, 1),
             "positions need not be whole numbers: do not round.": np.round(expected),
+            "positions need not be whole numbers: do not cut them off.": np.floor(expected),
         }
         for message, mistake in mistakes.items():
             wrong = same_values(got, mistake) and not same_values(mistake, expected)
