@@ -53,5 +53,5 @@ CASES = [
     ),
     Case("causal and padding", lengths=(2, 5), options={"causal": True}),
     Case("bias", bias=(3, 7)),
-    Case("bias, mask, causal, scale", mask=(2, 1, 7), bias=(1, 3, 1), options={"causal": True, "scale": 2.0}),
+    Case("bias, mask, causal, scale", mask=(2, 1, 7), bias=(1, 3, 7), options={"causal": True, "scale": 2.0}),
 ]

@@ -64,3 +64,17 @@ def pytest_ignore_collect(collection_path, config):
 def fw(request):
     """The framework under test; see `frameworks.py`."""
     return frameworks.ALL[request.config.getoption("--framework")]()
+
+
+@pytest.fixture
+def tiled_calls(fw, monkeypatch):
+    """A list that grows with each call of tiled attention: what comes out does not tell it from the explicit form."""
+    calls, original = [], fw.attn.tiled_attention
+
+    def counted(*arrays, **options):
+        calls.append(options)
+        return original(*arrays, **options)
+
+    for module in ("dense", "multihead"):
+        monkeypatch.setattr(f"attnlib.{fw.name}.{module}.tiled_attention", counted, raising=False)
+    return calls

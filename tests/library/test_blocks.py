@@ -86,7 +86,7 @@ CASES = {
 
 @pytest.mark.parametrize("impl", ["explicit", "tiled"])
 @pytest.mark.parametrize("case", CASES)
-def test_values(fw, case, impl):
+def test_values(fw, case, impl, tiled_calls):
     kind, options, call = CASES[case]
     inputs = arrays(5, 7) if kind == "DecoderBlock" else arrays(5)
     layer = made(fw, kind, **options, impl=impl)
@@ -94,6 +94,7 @@ def test_values(fw, case, impl):
     expected = by_hand(reference, inputs, options.get("norm", "pre"), options.get("activation", "gelu"), call)
     got = layer(*map(fw.array, inputs), **native(fw, call))
     np.testing.assert_allclose(fw.numpy(got), expected, rtol=1e-10, atol=1e-11)
+    assert len(tiled_calls) == (len(inputs) if impl == "tiled" else 0)  # one for each attention
     single = made(fw, kind, np.float32, **options, impl=impl)(
         *(fw.array(x.astype(np.float32)) for x in inputs), **native(fw, call)
     )
@@ -207,6 +208,13 @@ def test_a_seed_fixes_all_layers_inside_and_no_two_are_alike(fw):
     np.testing.assert_array_equal(output, made_and_called(1)[0])
     assert not np.allclose(output, made_and_called(2)[0])
     assert len(matrices) == 10 and all(not np.allclose(a, b) for i, a in enumerate(matrices) for b in matrices[:i])
+
+
+def test_heads_of_keys_and_values_are_shared_in_both_attentions(fw):
+    block = made(fw, "DecoderBlock", num_kv_heads=1)
+    for attention in (block.attention, block.cross_attention):
+        assert tuple(attention.w_query.shape) == (6, 6)
+        assert tuple(attention.w_key.shape) == tuple(attention.w_value.shape) == (6, 2)
 
 
 def test_an_attention_bias_reaches_self_attention(fw):

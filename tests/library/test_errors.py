@@ -57,6 +57,7 @@ CALLS = [
         "mask must broadcast to the scores",
     ),
     ("scaled_dot_product_attention", (Q, K, V), {"mask": x(3, 7)}, "mask must be boolean"),
+    ("scaled_dot_product_attention", (Q, K, V), {"mask": x(3, 7), "causal": True}, "mask must be boolean, True where"),
     ("scaled_dot_product_attention", (Q, K, V), {"bias": MASK}, "bias must be floating point, got bool"),
     ("scaled_dot_product_attention", (Q, K, V), {"bias": x(7, 3)}, "bias must broadcast to the scores [2, 3, 7]"),
     ("scaled_dot_product_attention", (Q, K, V), {"impl": "fast"}, "impl must be one of 'explicit'"),
@@ -82,6 +83,8 @@ def test_a_list_is_not_an_array(fw):
     [
         ("GeneralAttention", (0, 5), "d_query must be an integer of at least 1, got 0"),
         ("GeneralAttention", (5, 2.5), "d_key must be an integer of at least 1, got 2.5"),
+        ("AdditiveAttention", (2.0, 5, 5), "d_query must be an integer of at least 1, got 2.0"),
+        ("AdditiveAttention", (5, 0, 5), "d_key must be an integer of at least 1, got 0"),
         ("AdditiveAttention", (5, 5, True), "d_hidden must be an integer of at least 1, got True"),
     ],
 )

@@ -48,11 +48,12 @@ def test_gradients(fw, case, dtype):
         np.testing.assert_allclose(g, e, **tolerance, err_msg=f"gradient of {name}")
 
 
-def test_the_word_tiled_asks_for_it(fw):
+def test_the_word_tiled_asks_for_it(fw, tiled_calls):
     q, k, v, options = next(c for c in CASES if c.name.startswith("bias, mask")).arrays(np.float64)
     qkv, options = [fw.array(x) for x in (q, k, v)], native(fw, options)
     got, expected = (fw.attn.scaled_dot_product_attention(*qkv, **options, impl=i) for i in ("tiled", "explicit"))
     np.testing.assert_allclose(fw.numpy(got), fw.numpy(expected), **TOLERANCE[np.float64])
+    assert len(tiled_calls) == 1
 
 
 @settings(max_examples=15)
