@@ -45,6 +45,22 @@ def test_matrices_are_uniform_between_the_bounds_of_glorot(fw, name):
         np.testing.assert_allclose(values.std(), limit / math.sqrt(3), rtol=0.1, err_msg=each)
 
 
+@pytest.mark.parametrize(
+    "name, sizes, vector",
+    [
+        ("AdditiveAttention", (5, 7, 2), "v_score"),
+        ("ConcatAttention", (5, 7, 2), "v_score"),
+        ("LocalPredictiveAttention", (5, 7, 2, 3), "v_position"),
+    ],
+)
+def test_the_other_side_of_a_vector_is_one_unit(fw, name, sizes, vector):
+    """Many short ones: in the bound of a long one a unit more or less does not show."""
+    layers = [getattr(fw.attn, name)(*sizes, seed=seed) for seed in range(60)]
+    largest = max(abs(parameter(fw, layer, vector)).max() for layer in layers)
+    limit = math.sqrt(6 / (2 + (2 if fw.name == "tensorflow" else 1)))
+    assert 0.95 * limit < largest < limit * (1 + 1e-6)
+
+
 @pytest.mark.parametrize("name", NORMAL)
 def test_tables_are_normal_with_a_small_spread(fw, name):
     sizes, options = NORMAL[name]
