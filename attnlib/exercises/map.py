@@ -23,17 +23,19 @@ def check_pencil(layers, pairs):
 @exercise
 def check_first_heard(answer):
     """Exercise 2: `first_heard(mask, layers)`, the earliest position that reaches the last token."""
-    window = sliding_window_mask(11, left=3)
+    window = sliding_window_mask(17, left=3)  # no two of the numbers below are the same
     got = as_array(run(answer, window, 2), "the position")
     require_shape(got, (), "the position", hint="It is one number.")
     require(
-        not same_values(got, 10),
+        not same_values(got, 16),
         "`mask[i, j]` says that i sees j: the rows are the queries. Yours looks along columns.",
     )
-    require(not same_values(got, 7), "only one layer was walked: whom do those see that the last token sees?")
-    require(not same_values(got, 6), "the list of positions counts from 0, and so does the answer: this is off by one.")
-    same(got, 4, "the earliest position after two layers", hint="a window of three goes three places a layer.")
-    same(as_array(run(answer, window, 0)), 10, "without any layer", hint="the last token has heard of itself.")
+    require(not same_values(got, 13), "only one layer was walked: whom do those see that the last token sees?")
+    require(not same_values(got, 11), "positions count from 0, and so does the answer: this is off by one.")
+    require(not same_values(got, 6), "that is how far back the news comes from: the position itself is wanted.")
+    require(not same_values(got, 7), "that is how many positions were heard of: the earliest of them is wanted.")
+    same(got, 10, "the earliest position after two layers", hint="this mask reaches three places back in a layer.")
+    same(as_array(run(answer, window, 0)), 16, "without any layer", hint="the last token has heard of itself.")
     same(as_array(run(answer, window, 9)), 0, "after many layers", hint="there is nothing before position 0.")
     others = np.zeros((5, 5), bool)  # nobody sees itself; 4 sees 2, 2 sees 4, and 3 sees 0
     others[4, 2] = others[2, 4] = others[3, 0] = True
@@ -57,6 +59,9 @@ def check_cached_numbers(answer):
         "every layer is counted as local: every fourth is full.": 30 * 12 * 70,
         "full and local are swapped: one layer of each group is full, the others are local.": 30 * (9 * 1000 + 3 * 70),
         "this is the cache of one layer of each kind: count how many layers of each there are.": 30 * 1070,
+        "the full layers are counted twice: they keep no window besides.": 30 * (3 * 1000 + 12 * 70),
+        "`every` says how far apart the full layers are, not how many they are.": 30 * (4 * 1000 + 8 * 70),
+        "each head of keys has its own cache: `kv_heads` is not used.": 10 * positions,
         "a window of 70 keys has the token's own among them: 70 positions are kept, not 71.": 30 * (3000 + 9 * 71),
         "a window of 70 keys has the token's own among them: 70 positions are kept, not 69.": 30 * (3000 + 9 * 69),
     }
@@ -89,6 +94,9 @@ def check_reinforce(answer):
         "the sign: this is the step to take, not the gradient of the loss.": -expected,
         "the draws are added up: take their mean.": 7 * expected,
         "that is the gradient of log p with respect to p, not to the scores.": np.mean(centred * hits / p, axis=0),
+        "that is the mean of the losses: use the baseline that is given.": np.mean(
+            (losses - losses.mean())[:, None] * (hits - p), axis=0
+        ),
         "the baseline is added: subtract it from the losses.": np.mean(
             (losses + baseline)[:, None] * (hits - p), axis=0
         ),

@@ -85,8 +85,10 @@ WRONG = {
     "returned nothing": (ex.check_first_heard, (lambda mask, layers: ...,)),
     "along columns": (ex.check_first_heard, (along_columns,)),
     "only one layer": (ex.check_first_heard, (lambda mask, layers: first_heard(mask, min(layers, 1)),)),
-    "counts from 0": (ex.check_first_heard, (lambda mask, layers: 6,)),
-    "three places a layer": (ex.check_first_heard, (lambda mask, layers: 3,)),
+    "counts from 0": (ex.check_first_heard, (lambda mask, layers: first_heard(mask, layers) + 1,)),
+    "how far back": (ex.check_first_heard, (lambda mask, layers: len(mask) - 1 - first_heard(mask, layers),)),
+    "how many positions": (ex.check_first_heard, (lambda mask, layers: len(mask) - first_heard(mask, layers),)),
+    "three places back": (ex.check_first_heard, (lambda mask, layers: 3,)),
     "has heard of itself": (ex.check_first_heard, (lambda mask, layers: first_heard(mask, max(layers, 2)),)),
     "nothing before position 0": (
         ex.check_first_heard,
@@ -102,6 +104,15 @@ WRONG = {
     "every layer is counted as local": (ex.check_cached_numbers, (counted(lambda t, f, loc, w: (f + loc) * w),)),
     "full and local are swapped": (ex.check_cached_numbers, (counted(lambda t, f, loc, w: loc * t + f * w),)),
     "one layer of each kind": (ex.check_cached_numbers, (counted(lambda t, f, loc, w: t + w),)),
+    "counted twice": (ex.check_cached_numbers, (counted(lambda t, f, loc, w: f * t + (f + loc) * w),)),
+    "how far apart": (
+        ex.check_cached_numbers,
+        (lambda t, layers, every, h, d, w: 2 * h * d * (every * t + (layers - every) * w),),
+    ),
+    "`kv_heads` is not used": (
+        ex.check_cached_numbers,
+        (lambda t, layers, every, h, d, w: cached(t, layers, every, 1, d, w),),
+    ),
     "not 71": (ex.check_cached_numbers, (counted(lambda t, f, loc, w: f * t + loc * (w + 1)),)),
     "not 69": (ex.check_cached_numbers, (counted(lambda t, f, loc, w: f * t + loc * (w - 1)),)),
     "does not fill it": (ex.check_cached_numbers, (counted(lambda t, f, loc, w: f * t + loc * w),)),
@@ -113,6 +124,10 @@ WRONG = {
     "log p with respect to p": (
         ex.check_reinforce,
         (estimate(lambda hits, p, loss, b: (loss - b) * hits / p),),
+    ),
+    "the baseline that is given": (
+        ex.check_reinforce,
+        (estimate(lambda hits, p, loss, b: (loss - loss.mean()) * (hits - p)),),
     ),
     "the baseline is added": (
         ex.check_reinforce,
