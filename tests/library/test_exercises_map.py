@@ -85,7 +85,7 @@ WRONG = {
     "returned nothing": (ex.check_first_heard, (lambda mask, layers: ...,)),
     "along columns": (ex.check_first_heard, (along_columns,)),
     "only one layer": (ex.check_first_heard, (lambda mask, layers: first_heard(mask, min(layers, 1)),)),
-    "counts from 0": (ex.check_first_heard, (lambda mask, layers: first_heard(mask, layers) + 1,)),
+    "count from 0": (ex.check_first_heard, (lambda mask, layers: first_heard(mask, layers) + 1,)),
     "how far back": (ex.check_first_heard, (lambda mask, layers: len(mask) - 1 - first_heard(mask, layers),)),
     "how many positions": (ex.check_first_heard, (lambda mask, layers: len(mask) - first_heard(mask, layers),)),
     "three places back": (ex.check_first_heard, (lambda mask, layers: 3,)),
