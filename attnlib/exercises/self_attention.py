@@ -74,7 +74,7 @@ def check_step_matrix(answer):
         speeds = 10000.0 ** (-2 * pair / d)
         P = sinusoidal_positions(12, d, dtype=float)
         mistakes = {
-            "this steps the other way: rows are multiplied from the left, P @ R.": _step(d, -offset * speeds),
+            "this steps the other way: a position is a row and stands on the left, P @ R.": _step(d, -offset * speeds),
             "this is one step, whatever the offset: turn by offset times the angle.": _step(d, speeds),
             "the angles are too slow or too fast: pair i turns by 10000^(-2i/d) at a step.": _step(
                 d, offset * 10000.0 ** (-pair / d)
@@ -116,11 +116,12 @@ def check_is_equivariant(answer):
             False,
             "ALiBi passes your test. Reversing is not enough: it is the one order that keeps all distances",
         ),
+        (lambda X: layer(X)[:, ::-1], False, "a layer that hands out its rows in reversed order passes your test"),
     )
     hints = {
         True: "Shuffled words give shuffled outputs, not the same ones; compare layer(X[:, order]) with "
         "layer(X)[:, order], up to rounding.",
-        False: "Words are axis 1, the batch is axis 0; choose an order that moves the words.",
+        False: "Words are axis 1, the batch is axis 0; choose an order that moves the words, and compare row by row.",
     }
     for function, right, problem in wanted:
         got = run(answer, function, X)

@@ -36,6 +36,10 @@ def invariant(layer, X):
     return np.allclose(layer(X[:, ::-1]), layer(X))
 
 
+def of_the_sums(layer, X):
+    return np.allclose(layer(X[:, [1, 2, 0, 4, 3]]).sum(axis=1), layer(X).sum(axis=1), atol=1e-4)
+
+
 def of_the_batch(layer, X):
     return np.allclose(layer(X[::-1]), layer(X)[::-1], atol=1e-5)
 
@@ -92,6 +96,7 @@ WRONG = [
     ),
     ("sinusoidal positions passes", ex.check_is_equivariant, (of_the_batch,)),
     ("Reversing is not enough", ex.check_is_equivariant, (lambda f, X: is_equivariant(f, X, range(4, -1, -1)),)),
+    ("reversed order passes", ex.check_is_equivariant, (of_the_sums,)),
     ("one True or False", ex.check_is_equivariant, (lambda f, X: np.isclose(f(X), f(X)),)),
     ("returned nothing", ex.check_sided_mask, (lambda heads, length: ...,)),
     ("One square for each head", ex.check_sided_mask, (lambda heads, length: np.tri(length, dtype=bool),)),
