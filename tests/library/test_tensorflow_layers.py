@@ -166,6 +166,7 @@ def test_fit_with_unknown_batch_and_length_then_saved_and_loaded(tmp_path):
     layers = [make() for make in MAKE.values()]
     model = classifier(*layers, causal=True)
     model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)  # here, not in the graph, which would be built twice
     ids = padded(32, 4, 6)
     before, weights = model.evaluate(ids, y := RNG.normal(size=(32, 2)), verbose=0), model.get_weights()
     model.fit(ids, y, epochs=20, verbose=0)

@@ -55,6 +55,7 @@ def model(dtype=None):
 def test_fit_with_unknown_batch_and_length_then_saved_and_loaded(tmp_path):
     m = model()
     m.compile("adam", "mse")
+    m.optimizer.build(m.trainable_variables)  # here, not in the graph, which would be built twice
     ids, y = RNG.integers(0, 20, (16, 7)), RNG.normal(size=(16, 1))
     before = [w.numpy() for w in m.trainable_weights]
     m.fit(ids, y, epochs=3, verbose=0)
