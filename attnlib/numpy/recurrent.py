@@ -59,8 +59,9 @@ class BahdanauDecoder:
 
     def __init__(self, d_input, units, d_memory, d_hidden, *, seed=None):
         self.sizes = _checks.decoder_sizes(d_input=d_input, units=units, d_memory=d_memory)
-        self.attention = AdditiveAttention(units, d_memory, d_hidden, seed=seed)
-        self.gru = _GRUCell(np.random.default_rng(seed), d_input + d_memory, units)
+        rng = np.random.default_rng(seed)
+        self.attention = AdditiveAttention(units, d_memory, d_hidden, seed=rng)
+        self.gru = _GRUCell(rng, d_input + d_memory, units)
 
     def __call__(self, inputs, memory, state=None, *, memory_mask=None, return_weights=False):
         """`[batch, out_len, d_input], [batch, in_len, d_memory] -> [batch, out_len, units + d_memory]`.

@@ -21,6 +21,7 @@ import keras
 import tensorflow as tf
 
 from attnlib import _checks
+from attnlib._seeds import spread
 from attnlib.tensorflow.dense import attend
 from attnlib.tensorflow.layers import AdditiveAttention, _glorot
 from attnlib.tensorflow.local import LocalMonotonicAttention, LocalPredictiveAttention
@@ -33,11 +34,12 @@ class _Decoder(keras.layers.Layer):
         self.supports_masking = True  # the output has a row for each input, so it keeps the inputs' mask
 
     def _build(self, d_input):
+        for_input, for_state, _ = spread(self.seed, 3)
         self.gru = keras.layers.GRU(
             self.sizes["units"],
             return_sequences=True,
-            kernel_initializer=_glorot(self.seed),
-            recurrent_initializer=keras.initializers.Orthogonal(seed=self.seed),
+            kernel_initializer=_glorot(for_input),
+            recurrent_initializer=keras.initializers.Orthogonal(seed=for_state),
             dtype=self.dtype_policy,
         )
         self.gru.build((None, None, d_input))
@@ -86,7 +88,8 @@ class BahdanauDecoder(_Decoder):
 
     def __init__(self, d_input, units, d_memory, d_hidden, *, seed=None, **kwargs):
         super().__init__(seed, {"d_input": d_input, "units": units, "d_memory": d_memory}, **kwargs)
-        self.attention = AdditiveAttention(units, d_memory, d_hidden, seed=seed, dtype=self.dtype_policy)
+        attention = {"seed": spread(seed, 3)[2], "dtype": self.dtype_policy}
+        self.attention = AdditiveAttention(units, d_memory, d_hidden, **attention)
 
     def build(self, inputs_shape, memory_shape=None, state_shape=None):
         self._build(self.sizes["d_input"] + self.sizes["d_memory"])
@@ -164,7 +167,7 @@ class LuongDecoder(_Decoder):
     def build(self, inputs_shape, memory_shape=None, state_shape=None):
         units, d_memory = self.sizes["units"], self.sizes["d_memory"]
         shape = (d_memory + units, units)
-        self.w_combine = self.add_weight(name="w_combine", shape=shape, initializer=_glorot(self.seed))
+        self.w_combine = self.add_weight(name="w_combine", shape=shape, initializer=_glorot(spread(self.seed, 3)[2]))
         self._build(self.sizes["d_input"] + units * self.input_feeding)
 
     def call(self, inputs, memory, state=None, *, memory_mask=None, return_weights=False):

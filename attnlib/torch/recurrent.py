@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from attnlib import _checks
+from attnlib._seeds import spread
 from attnlib.torch._autocast import autocast, autocasting
 from attnlib.torch.dense import attend
 from attnlib.torch.layers import AdditiveAttention, _generator, _glorot
@@ -42,8 +43,9 @@ class BahdanauDecoder(nn.Module):
     def __init__(self, d_input, units, d_memory, d_hidden, *, seed=None):
         super().__init__()
         self.sizes = _checks.decoder_sizes(d_input=d_input, units=units, d_memory=d_memory)
-        self.attention = AdditiveAttention(units, d_memory, d_hidden, seed=seed)
-        self.gru = _gru(d_input + d_memory, units, _generator(seed))
+        seeds = spread(seed, 2)
+        self.attention = AdditiveAttention(units, d_memory, d_hidden, seed=seeds[0])
+        self.gru = _gru(d_input + d_memory, units, _generator(seeds[1]))
 
     def forward(self, inputs, memory, state=None, *, memory_mask=None, return_weights=False):
         """`[batch, out_len, d_input], [batch, in_len, d_memory] -> [batch, out_len, units + d_memory]`.

@@ -1,6 +1,7 @@
 """What layers begin with: numbers of the published spread, which other tests replace by their own."""
 
 import math
+import operator
 
 import numpy as np
 import pytest
@@ -71,3 +72,18 @@ def test_tables_are_normal_with_a_small_spread(fw, name):
     assert abs(weight).max() > 0.05  # no number of a uniform distribution of this spread would be
     np.testing.assert_array_equal(parameter(fw, getattr(fw.attn, name)(*sizes, **options, seed=1), "weight"), weight)
     assert not np.allclose(parameter(fw, getattr(fw.attn, name)(*sizes, **options, seed=2), "weight"), weight)
+
+
+def test_the_parts_of_a_decoder_do_not_begin_alike(fw):
+    """From one seed each, two matrices would be the same numbers, but for their scale."""
+    sizes = {"d_input": 17, "units": 19, "d_memory": 23}
+    bahdanau = fw.attn.BahdanauDecoder(**sizes, d_hidden=19, seed=1)
+    luong = fw.attn.LuongDecoder(**sizes, attention=fw.attn.GeneralAttention(19, 23, seed=2), seed=1)
+    gru = {"numpy": "w_input", "torch": "weight_ih", "tensorflow": "cell.kernel"}[fw.name]
+    for decoder in (bahdanau, luong):
+        if fw.name == "tensorflow":
+            decoder.build(None)
+        weight = operator.attrgetter(f"gru.{gru}")(decoder)
+        other = parameter(fw, luong, "w_combine") if decoder is luong else parameter(fw, bahdanau.attention, "w_query")
+        one, two = (np.ravel(x)[: other.size] for x in (fw.numpy(weight), other))
+        assert abs(np.corrcoef(one, two)[0, 1]) < 0.5
