@@ -93,12 +93,14 @@ class Seq2Seq(nn.Module):
         memory, mask, state = self.encode(source, lengths)
         keys = {"keys": self.decoder.keys(memory)} if isinstance(self.decoder, attn.BahdanauDecoder) else {}
         number = torch.full((len(source),), start, device=source.device)
+        ended = torch.zeros_like(number, dtype=torch.bool)
         numbers, weights = [], []
         for _ in range(max_len):
             output, state, seen = self.decoder.step(self.write(number), state, memory, memory_mask=mask, **keys)
             number = self.score(self.mix(output)).argmax(dim=-1)
             numbers.append(number)
             weights.append(seen)
-            if (torch.stack(numbers) == end).any(dim=0).all():
+            ended |= number == end
+            if ended.all():
                 break
         return torch.stack(numbers, dim=1), torch.stack(weights, dim=1)
