@@ -17,7 +17,7 @@ help:  ## what can be made
 	@echo "make test                     the whole contract; STEPS='hygiene nbval' for some of it"
 	@echo "make run NB=book/…/x.ipynb    run a notebook in a fresh kernel and store its outputs; without NB, all"
 	@echo "make variations NB=…          run a notebook with its other parameters; without NB, all"
-	@echo "make bench                    time and memory against plain code and the frameworks' own, about ten minutes;"
+	@echo "make bench                    time and memory against plain code and the frameworks' own, a quarter of an hour;"
 	@echo "                              CASES='torch 4096' for some of it"
 	@echo "make mutate                   change attnlib in one place at a time: do its tests notice? (hours; POSIX)"
 	@echo "                              ONLY='numpy/softmax torch/*' for some of it"

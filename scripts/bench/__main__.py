@@ -1,6 +1,6 @@
 """How fast attnlib is and how much memory it takes, against the plainest code and the frameworks' own layers.
 
-python -m scripts.bench                          everything, about twelve minutes
+python -m scripts.bench                          everything, about a quarter of an hour
 python -m scripts.bench --cases torch 4096       the cases whose name contains all of these words
 python -m scripts.bench --quick                  tiny sizes, in seconds: does it all still run? The figures mean nothing
 python -m scripts.bench --list                   the names of the cases
@@ -66,7 +66,7 @@ def ask(its_cases, seconds, quick):
 
 def cases(lengths):
     races = [Case(suite, n, backward) for suite in RACES for n in lengths for backward in (False, True)]
-    # The longest is left to the Keras layer, which computes the same: ten minutes are soon over.
+    # The longest is left to the Keras layer, which computes the same: a quarter of an hour is long enough.
     races = [case for case in races if (case.suite, case.length) != ("tensorflow attention", LENGTHS[-1])]
     return [*races, *map(Case, VALUES), Case("imports")]
 
