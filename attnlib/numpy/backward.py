@@ -45,7 +45,10 @@ def masked_softmax_vjp(weights, grad_weights, *, axis=-1):
     """
     _checks.floating(weights=weights, grad_weights=grad_weights)
     _checks.broadcasts("grad_weights", grad_weights, weights.shape)
-    return weights * (grad_weights - (weights * grad_weights).sum(axis=axis, keepdims=True))
+    mean = np.expand_dims(np.vecdot(weights, grad_weights, axis=axis), axis)  # sum_i w_i dL/dw_i
+    grad_scores = grad_weights - mean
+    grad_scores *= weights
+    return grad_scores
 
 
 def dot_scores_vjp(q, k, grad_scores, *, scale=1.0):
@@ -54,8 +57,8 @@ def dot_scores_vjp(q, k, grad_scores, *, scale=1.0):
     Raises ValueError when q and k do not fit together.
     """
     _checks.dot(q, k)
-    dq = scale * grad_scores @ k
-    dk = scale * _transpose(grad_scores) @ q
+    dq = scale * (grad_scores @ k)
+    dk = scale * (_transpose(grad_scores) @ q)
     return _sum_to(dq, q), _sum_to(dk, k)
 
 

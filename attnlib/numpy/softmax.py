@@ -30,7 +30,8 @@ def masked_softmax(scores, mask=None, *, axis=-1):
         scores = np.where(mask, scores, -np.inf)
     # Where every score is -inf the maximum would be too, and -inf - (-inf) is not a number.
     peak = np.maximum(scores.max(axis=axis, keepdims=True), np.finfo(scores.dtype).min)
-    exponentials = np.exp(scores - peak)
-    total = exponentials.sum(axis=axis, keepdims=True)
-    weights = exponentials / np.where(total == 0, 1, total)
+    weights = scores - peak
+    np.exp(weights, out=weights)  # in place, as the division is: large arrays cost more to ask for than to compute
+    total = weights.sum(axis=axis, keepdims=True)
+    weights /= np.where(total == 0, 1, total)
     return weights.astype(dtype, copy=False)

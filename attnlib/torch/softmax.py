@@ -20,23 +20,25 @@ class _Softmax(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(scores, axis):
+    def forward(scores, mask, axis):
+        weights = scores.clone() if mask is None else scores.masked_fill(~mask, -torch.inf)
         # Where every score is -inf the maximum would be too, and -inf - (-inf) is not a number.
-        peak = scores.amax(axis, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
-        weights = (scores - peak).exp_()
+        peak = weights.amax(axis, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
+        weights.sub_(peak).exp_()  # in place: large tensors cost more to ask for than to compute
         total = weights.sum(axis, keepdim=True)
         return weights.div_(total.masked_fill_(total == 0, 1))
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(output)
-        ctx.axis = inputs[1]
+        ctx.axis = inputs[2]
 
     @staticmethod
     def backward(ctx, grad):
         (weights,) = ctx.saved_tensors
-        product = weights * grad
-        return product - weights * product.sum(ctx.axis, keepdim=True), None
+        rows = (x.movedim(ctx.axis, -1) for x in (weights, grad))
+        mean = torch.einsum("...i,...i->...", *rows).unsqueeze(ctx.axis)  # sum_i w_i dL/dw_i
+        return (grad - mean).mul_(weights), None, None
 
 
 def masked_softmax(scores, mask=None, *, axis=-1):
@@ -54,6 +56,4 @@ def masked_softmax(scores, mask=None, *, axis=-1):
     dtype = scores.dtype
     if dtype.itemsize < 4:
         scores = scores.float()
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    return _Softmax.apply(scores, axis).to(dtype)
+    return _Softmax.apply(scores, mask, axis).to(dtype)
