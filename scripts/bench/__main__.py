@@ -56,8 +56,10 @@ def ask(its_cases, seconds, quick):
         for case in its_cases
     ]
     command = [sys.executable, "-m", "scripts.bench.worker", json.dumps(asked)]
-    # On the processor, whatever else there is; and without TensorFlow's remarks on it.
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUTF8": "1"}
+    # On the processor, whatever else there is; without TensorFlow's remarks on it, and with the settings of the book's
+    # notebooks. (oneDNN keeps the memory that was freed for itself, so that nobody could see what a call takes.)
+    settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    environment = os.environ | settings | {"CUDA_VISIBLE_DEVICES": "", "PYTHONUTF8": "1"}
     done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=ROOT, env=environment)
     if done.returncode != 0:
         raise RuntimeError(f"{', '.join(case.name for case in its_cases)} failed:\n{done.stderr[-3000:]}")
