@@ -62,6 +62,23 @@ def test_the_other_side_of_a_vector_is_one_unit(fw, name, sizes, vector):
     assert 0.95 * limit < largest < limit * (1 + 1e-6)
 
 
+BIASES = {
+    "PatchEmbedding": ((2, 3, 5), ["b_patch"]),
+    "FeedForward": ((5, 7), ["b_hidden", "b_output"]),
+    "MultiHeadAttention": ((6, 2), ["b_query", "b_key", "b_value", "b_output"]),
+}
+
+
+@pytest.mark.parametrize("name", BIASES)
+def test_biases_begin_at_zero(fw, name):
+    sizes, biases = BIASES[name]
+    layer = getattr(fw.attn, name)(*sizes, seed=1)
+    for each in biases:
+        values = parameter(fw, layer, each)
+        assert values.dtype == np.float32 and values.ndim == 1
+        np.testing.assert_array_equal(values, 0)
+
+
 @pytest.mark.parametrize("name", NORMAL)
 def test_tables_are_normal_with_a_small_spread(fw, name):
     sizes, options = NORMAL[name]

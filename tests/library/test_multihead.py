@@ -228,6 +228,19 @@ def test_step_by_step_with_a_cache_equals_the_full_pass(fw, seed, chunks, data):
     np.testing.assert_allclose(np.concatenate(steps, axis=1), expected, rtol=1e-4, atol=2e-6)
 
 
+@pytest.mark.parametrize("window", [None, 2])
+def test_a_cache_with_more_leading_axes_than_the_batch(fw, window):
+    layer = fw.attn.MultiHeadAttention(6, 4, num_kv_heads=2, head_dim=2, seed=0)
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 6)).astype(np.float32)
+    distance = np.arange(5)[:, None] - np.arange(5)
+    sliding = None if window is None else fw.array(distance < window)
+    expected = fw.numpy(layer(fw.array(x), causal=True, attention_mask=sliding))
+    cache = fw.attn.KVCache(window=window)
+    parts = np.split(x, [2, 3, 4], axis=-2)  # two at once, then one by one
+    steps = [fw.numpy(layer(fw.array(part), causal=True, cache=cache)) for part in parts]
+    np.testing.assert_allclose(np.concatenate(steps, axis=-2), expected, **TOLERANCE[np.float32])
+
+
 def test_what_a_cache_returns_stays_as_it_was(fw):
     """Room for growth may not overwrite what an earlier step still holds."""
     cache = fw.attn.KVCache(window=3)

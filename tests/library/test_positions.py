@@ -163,6 +163,9 @@ def test_buckets_written_down_by_hand(fw):
     np.testing.assert_array_equal(got[-1], [3, 3, 2, 2, 2, 2, 1, 0])
     causal = fw.numpy(fw.attn.relative_position_buckets(2, 8, num_buckets=4, max_distance=16, bidirectional=False))
     np.testing.assert_array_equal(causal, [[3, 2, 2, 2, 2, 1, 0, 0], [3, 3, 2, 2, 2, 2, 1, 0]])
+    # Three of the last buckets begin at the last distance: two stay empty.
+    crowded = fw.attn.relative_position_buckets(1, 7, num_buckets=8, max_distance=5, bidirectional=False)
+    np.testing.assert_array_equal(fw.numpy(crowded), [[7, 7, 4, 3, 2, 1, 0]])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

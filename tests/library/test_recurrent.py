@@ -230,6 +230,17 @@ def test_step_by_step_is_all_at_once(fw, case):
         options.pop("keys", None)  # computed by the later steps themselves, with the same result
 
 
+@few_cases
+def test_the_first_state_is_zeros_unless_given(fw, case):
+    decoder, _ = make(fw, case)
+    inputs, memory, _ = arrays(case)
+    zeros = np.zeros((BATCH, UNITS))
+    inputs, memory, zeros = map(fw.array, (inputs, memory, zeros))
+    np.testing.assert_array_equal(fw.numpy(decoder(inputs, memory)), fw.numpy(decoder(inputs, memory, zeros)))
+    (output, *_), (expected, *_) = (decoder.step(inputs[:, 0], state, memory) for state in (None, zeros))
+    np.testing.assert_array_equal(fw.numpy(output), fw.numpy(expected))
+
+
 @pytest.mark.parametrize("case", [case for case in FEW if case[0] != "bahdanau"], ids=str)
 def test_a_call_goes_on_from_what_a_step_returned(fw, case):
     decoder, _ = make(fw, case)
