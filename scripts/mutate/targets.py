@@ -28,10 +28,15 @@ CONCERN = {
 # What looks at all mechanisms, after the module's own.
 EVERY = "layer_properties initial_parameters half_precision torch_compiled tensorflow_xla"
 # What is asked of arguments is asked in every mechanism; first in that which a module of checks is for.
-CHECKED = {"kernels": "linear", "multi_head": "multihead", "positional": "positions", "windows": "patterns local"}
+CHECKED = {
+    "kernels": "linear",
+    "multi_head": "multihead",
+    "positional": "positions multihead_rotary",
+    "windows": "patterns local",
+}
 CHECKS = """errors scores masks softmax patterns positions local linear multihead tiled attention mirror
-    recurrent blocks patches
-    torch_multihead torch_local torch_positions torch_autocast
+    multihead_rotary recurrent blocks patches
+    torch_multihead torch_blocks torch_local torch_positions torch_autocast
     tensorflow_multihead tensorflow_positions tensorflow_linear tiled_tensorflow tensorflow_layers"""
 
 

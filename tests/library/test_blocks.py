@@ -315,6 +315,13 @@ def test_what_does_not_fit(fw, kind, arguments, options, inputs, call, message):
         getattr(fw.attn, kind)(*arguments, **options)(*map(fw.array, inputs), **native(fw, call))
 
 
+def test_another_precision_than_the_layers(fw):
+    if fw.name == "tensorflow":
+        pytest.skip("Keras casts what it is given to the layer's own precision")
+    with pytest.raises(ValueError, match="x and w_query must have the same dtype, got x float64, w_query float32"):
+        fw.attn.EncoderBlock(*SIZES)(fw.array(X.astype(np.float64)))
+
+
 def test_a_call_that_does_not_fit_leaves_the_cache_alone(fw):
     cache = fw.attn.KVCache()
     wrong = fw.array(np.ones((3, 3), bool))

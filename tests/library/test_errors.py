@@ -59,6 +59,12 @@ CALLS = [
     ("scaled_dot_product_attention", (Q, K, V), {"mask": x(3, 7)}, "mask must be boolean"),
     ("scaled_dot_product_attention", (Q, K, V), {"mask": x(3, 7), "causal": True}, "mask must be boolean, True where"),
     ("scaled_dot_product_attention", (Q, K, V), {"bias": MASK}, "bias must be floating point, got bool"),
+    (
+        "scaled_dot_product_attention",
+        (Q, K, V),
+        {"bias": x(3, 7, dtype=np.float64)},
+        "q and bias must have the same dtype, got q float32, bias float64",
+    ),
     ("scaled_dot_product_attention", (Q, K, V), {"bias": x(7, 3)}, "bias must broadcast to the scores [2, 3, 7]"),
     ("scaled_dot_product_attention", (Q, K, V), {"impl": "fast"}, "impl must be one of 'explicit'"),
 ]

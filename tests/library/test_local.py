@@ -382,6 +382,12 @@ def x(*shape, dtype=np.float32):
 CALLS = [
     ("predicted_positions", (x(5), x(5, 3), x(3), 7), {}, "q must be [..., length, features], got shape [5]"),
     ("predicted_positions", (x(2, 3, 5), x(4, 3), x(3), 7), {}, "w_position must be [d_q, d_hidden] for q [2, 3, 5]"),
+    (
+        "predicted_positions",
+        (x(3, 5), x(5, 3, dtype=np.float64), x(3), 7),
+        {},
+        "q and w_position and v_position must have the same dtype, got q float32, w_position float64",
+    ),
     ("predicted_positions", (x(3, 5), x(5, 3), x(3, 1), 7), {}, "v_position must be [d_hidden], got shape [3, 1]"),
     ("predicted_positions", (x(3, 5), x(5, 3), x(3), 0), {}, "lengths must be an integer of at least 1, got 0"),
     ("predicted_positions", (x(2, 3, 5), x(5, 3), x(3), x(2)), {}, "lengths must be integers, got float32"),

@@ -80,6 +80,13 @@ def test_what_does_not_fit(fw, sizes, images, message):
         fw.attn.PatchEmbedding(*sizes)(fw.array(images))
 
 
+def test_another_precision_than_the_layers(fw):
+    if fw.name == "tensorflow":
+        pytest.skip("Keras casts what it is given to the layer's own precision")
+    with pytest.raises(ValueError, match="images and w_patch must have the same dtype, got images float64, w_patch fl"):
+        fw.attn.PatchEmbedding(2, 3, 7)(fw.array(IMAGES.astype(np.float64)))
+
+
 def test_what_the_function_asks_for(fw):
     with pytest.raises(ValueError, match="patch_size must be an integer of at least 1, got True"):
         fw.attn.image_patches(fw.array(IMAGES), True)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from attnlib import _checks
+
 FRAMEWORK = "each"
 T, F = True, False
 lengths = st.integers(1, 9)
@@ -168,3 +170,8 @@ def test_inside_a_graph_whose_lengths_are_not_known(fw):
             for p in range(k_len - q_len, k_len)
         ]
         np.testing.assert_array_equal(fw.numpy(function(q_len, k_len)), expected)
+
+
+def test_tokens_among_keys_whose_number_is_not_known():
+    with pytest.raises(ValueError, match="tokens must be integers from 0, got -1"):
+        _checks.tokens([-1], None)

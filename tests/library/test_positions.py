@@ -400,6 +400,7 @@ CALLS = [
     ("rotary", (X, 3), {}, "positions must be an array, got int"),
     ("rotary", (X.astype(int), np.arange(7)), {}, "x must be floating point, got int64"),
     ("rotary", (X, np.arange(7)), {"base": 0}, "base must be a number above 0, got 0"),
+    ("rotary", (X, np.arange(7)), {"base": True}, "base must be a number above 0, got True"),
     ("rotary", (X, np.arange(7)), {"pairing": "half"}, "pairing must be one of 'halves', 'interleaved', got 'half'"),
     ("rotary_permutation", (5,), {}, "d must be even, got 5"),
     ("rotary_permutation", (0,), {}, "d must be an integer of at least 1, got 0"),

@@ -372,6 +372,15 @@ def test_bad_input(fw, case, change, message):
         decoder.step(given["inputs"], given["state"], given["memory"], memory_mask=given["memory_mask"])
 
 
+@few_cases
+def test_another_precision_than_the_decoders(fw, case):
+    if fw.name == "tensorflow":
+        pytest.skip("Keras casts what it is given to the layer's own precision")
+    decoder, _ = make(fw, case, np.float32)
+    with pytest.raises(ValueError, match="inputs and the decoder's parameters must have the same dtype, got inputs fl"):
+        call(fw, decoder, X.astype(np.float64), M.astype(np.float64))
+
+
 def test_bad_keys_and_states(fw):
     bahdanau, _ = make(fw, ("bahdanau", None), np.float32)
     luong, _ = make(fw, ("general", True), np.float32)

@@ -20,6 +20,14 @@ CALLS = {
     "DotProductAttention": lambda q, k, v: attn.DotProductAttention()(q, k, v),
     "GeneralAttention": lambda q, k, v: attn.GeneralAttention(5, 5, seed=0)(q, k, v),
     "AdditiveAttention": lambda q, k, v: attn.AdditiveAttention(5, 5, 7, seed=0)(q, k, v),
+    "MultiHeadAttention": lambda q, k, v: attn.MultiHeadAttention(5, 1, seed=0)(q, k, v),
+    "FeedForward": lambda q, k, v: attn.FeedForward(5, 7, seed=0)(v),
+    "LuongDecoder": lambda q, k, v: attn.LuongDecoder(5, 5, 5, attn.DotProductAttention(), seed=0)(q, k),
+}
+# The sum in a block is of what comes in, not of products: it stays in float32.
+BLOCKS = {
+    "EncoderBlock": lambda q, k, v: attn.EncoderBlock(5, 1, 7, seed=0)(k),
+    "DecoderBlock": lambda q, k, v: attn.DecoderBlock(5, 1, 7, seed=0)(q, k),
 }
 
 
@@ -35,6 +43,14 @@ def test_runs_in_half_precision(call, mixed):
     torch.testing.assert_close(got.float(), exact, rtol=0.03, atol=0.05)
     got.float().square().sum().backward()
     assert all(x.grad is None or (x.grad.isfinite().all() and x.dtype == torch.float32) for x in tensors)
+
+
+@pytest.mark.parametrize("call", BLOCKS.values(), ids=BLOCKS)
+def test_a_block_takes_what_a_linear_before_it_gave(call):
+    exact = call(Q, K, V)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = call(Q, K.bfloat16(), V)
+    torch.testing.assert_close(got.float(), exact, rtol=0.03, atol=0.05)
 
 
 def test_outside_autocast_two_types_are_still_an_error():

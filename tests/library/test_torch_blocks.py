@@ -139,7 +139,7 @@ def test_dropout_is_for_training_and_of_every_part():
     assert abs(kept - 0.5) < 0.05
 
 
-@pytest.mark.parametrize("dropout", [1, -0.1, True, "0.1"])
+@pytest.mark.parametrize("dropout", [1, -0.1, True, False, "0.1"])
 def test_dropout_is_a_share(dropout):
     for make in (lambda: attn.FeedForward(6, 11, dropout=dropout), lambda: attn.EncoderBlock(*SIZES, dropout=dropout)):
         with pytest.raises(ValueError, match="dropout must be a number of at least 0 and below 1, got"):

@@ -183,7 +183,7 @@ def test_the_weights_that_are_returned_are_those_before_dropout():
     torch.testing.assert_close(training, weights)
 
 
-@pytest.mark.parametrize("dropout", [1, -0.1, True, "0.1"])
+@pytest.mark.parametrize("dropout", [1, -0.1, True, False, "0.1"])
 def test_dropout_is_a_share(dropout):
     with pytest.raises(ValueError, match="dropout must be a number of at least 0 and below 1, got"):
         attn.MultiHeadAttention(6, 2, dropout=dropout)
