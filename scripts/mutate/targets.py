@@ -26,7 +26,7 @@ CONCERN = {
     "tiled": "tiled mirror tiled_numpy tiled_torch tiled_tensorflow multihead torch_multihead",
 }
 # What looks at all mechanisms, after the module's own.
-EVERY = "layer_properties initial_parameters half_precision torch_compiled tensorflow_xla"
+EVERY = "torch_repr layer_properties initial_parameters half_precision torch_compiled tensorflow_xla"
 # What is asked of arguments is asked in every mechanism; first in that which a module of checks is for.
 CHECKED = {
     "kernels": "linear",

@@ -320,6 +320,8 @@ def test_another_precision_than_the_layers(fw):
         pytest.skip("Keras casts what it is given to the layer's own precision")
     with pytest.raises(ValueError, match="x and w_query must have the same dtype, got x float64, w_query float32"):
         fw.attn.EncoderBlock(*SIZES)(fw.array(X.astype(np.float64)))
+    with pytest.raises(ValueError, match="x and w_hidden must have the same dtype, got x float64, w_hidden float32"):
+        fw.attn.FeedForward(6, 5)(fw.array(X.astype(np.float64)))
 
 
 def test_a_call_that_does_not_fit_leaves_the_cache_alone(fw):

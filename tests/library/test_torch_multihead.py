@@ -183,6 +183,12 @@ def test_the_weights_that_are_returned_are_those_before_dropout():
     torch.testing.assert_close(training, weights)
 
 
+def test_a_cache_stays_on_its_device():
+    cache = attn.KVCache(window=2)
+    k, v = cache.append(*torch.empty(2, 2, 3, 4, 5, device="meta"))
+    assert {x.device.type for x in (k, v, cache.mask(4))} == {"meta"}
+
+
 @pytest.mark.parametrize("dropout", [1, -0.1, True, False, "0.1"])
 def test_dropout_is_a_share(dropout):
     with pytest.raises(ValueError, match="dropout must be a number of at least 0 and below 1, got"):
