@@ -35,6 +35,20 @@ def test_search_finds_a_page_without_a_network(site, fresh_page):
     assert page_checks.accessibility(fresh_page) == []
 
 
+def test_the_index_has_terms_and_functions_and_leads_to_them(site, fresh_page):
+    listener = page_checks.Listener(fresh_page, site)
+    fresh_page.goto(f"{site}/book/reference/index.html")
+    fresh_page.locator("article").get_by_role("link", name="Index", exact=True).click()
+    for name in ("additive score", "scaled_dot_product_attention", "KVCache"):
+        target = fresh_page.locator(".genindextable").get_by_role("link", name=name, exact=True).get_attribute("href")
+        page, _, anchor = target.partition("#")
+        html = (site_files.HTML / page).read_text(encoding="utf-8")
+        assert f'id="{anchor}"' in html and name in html
+    assert listener.problems == []
+    assert page_checks.width(fresh_page) == []
+    assert page_checks.accessibility(fresh_page) == []
+
+
 def test_the_first_page_leads_to_the_book(site, fresh_page):
     fresh_page.goto(f"{site}/")
     fresh_page.wait_for_url(f"{site}/book/index.html")

@@ -200,9 +200,10 @@ def section(files: dict[str, Path], name: str) -> str:
     out = [f"## {prose(name) if name[0] != '_' else 'What the layers share'}\n"]
     if name[0] == "_":
         out.append(described(items(spec)))
-    elif path.parent.name in FRAMEWORKS and path.stem != "backward" and name not in exported(path):
-        out.append(f"Not exported: `from attnlib.{path.parent.name}.{path.stem} import {name}`.\n")
-    if name[0] != "_":
+    else:
+        out.append(f"```{{index}} {name}\n```\n")  # for the general index, where the glossary's terms are
+        if path.parent.name in FRAMEWORKS and path.stem != "backward" and name not in exported(path):
+            out.append(f"Not exported: `from attnlib.{path.parent.name}.{path.stem} import {name}`.\n")
         out.append(documented(name, nodes))
     methods: dict[str, dict[str, Definition]] = {}
     for framework, node in nodes.items() if isinstance(spec, ast.ClassDef) else ():
