@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from attnlib.data import digits
-from attnlib.models.vision import ConvNet, Scaled, VisionTransformer, shifted
+from attnlib.models.vision import POSITIONS, ConvNet, Scaled, Scrambled, VisionTransformer, shifted
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,19 @@ class Settings:
     patch_size: int = 2
     num_heads: int = 4
     positions: str = "learned"
+    position_std: float = 0.5  # of learned positions, at the start
     pool: str = "class"
     images: int = 1029  # to train on: all, or the first so many of a shuffled order
+    scrambled: int = 0  # size of the squares that change places, the same way in every image; 0: as they are
     steps: int = 800
-    rate: float = 8e-3
+    rate: float = 4e-3
     batch: int = 64
     decay: float = 0.05
     shift: int = 1  # pixels that a training image is moved at most
 
 
 MAIN = Settings()
-CONVOLUTION = replace(MAIN, model="convolution", rate=4e-3)
+CONVOLUTION = replace(MAIN, model="convolution")
 LOGISTIC = Settings(model="logistic", steps=0, batch=0, decay=0.0, rate=0.0, shift=0)
 NEIGHBOURS = replace(LOGISTIC, model="neighbours")
 SIZES = (64, 128, 256, 512, 1029)
@@ -57,11 +59,12 @@ SIZES = (64, 128, 256, 512, 1029)
 QUESTIONS: dict[str, list[Settings]] = {
     "model": [MAIN, CONVOLUTION, LOGISTIC, NEIGHBOURS],
     "patch": [replace(MAIN, patch_size=size) for size in (1, 2, 4)],
-    "positions": [replace(MAIN, positions=kind) for kind in ("none", "sinusoidal", "sinusoidal 2-d", "rotary", "learned")],
+    "positions": [replace(MAIN, positions=kind) for kind in POSITIONS] + [replace(MAIN, position_std=0.02)],
     "heads": [replace(MAIN, num_heads=heads) for heads in (1, 2, 4, 8)],
     "pool": [replace(MAIN, pool=pool) for pool in ("class", "mean")],
     "shift": [replace(model, shift=shift) for model in (MAIN, CONVOLUTION) for shift in (0, 1)],
-    "steps": [replace(model, steps=steps) for model in (MAIN, CONVOLUTION) for steps in (400, 800, 1600, 3200)],
+    "steps": [replace(model, steps=steps) for model in (MAIN, CONVOLUTION) for steps in (400, 800, 1600, 3200, 6400)],
+    "order": [replace(model, scrambled=size) for model in (MAIN, CONVOLUTION) for size in (0, 1, 2)],
     "images": [replace(model, images=n) for model in (MAIN, CONVOLUTION, LOGISTIC, NEIGHBOURS) for n in SIZES],
 }
 
@@ -113,8 +116,10 @@ def train_model(one: Settings, train: digits.Digits):
     if one.model == "convolution":
         net = ConvNet()
     else:
-        shape = {"patch_size": one.patch_size, "num_heads": one.num_heads}
-        net = VisionTransformer(positions=one.positions, pool=one.pool, seed=one.seed, **shape)
+        names = ("patch_size", "num_heads", "positions", "position_std", "pool", "seed")
+        net = VisionTransformer(**{name: getattr(one, name) for name in names})
+    if one.scrambled:
+        net = torch.nn.Sequential(Scrambled(8, one.scrambled, seed=one.seed), net)
     net = Scaled(net, images.mean(), images.std())
     fit(net, images, labels, one)
 

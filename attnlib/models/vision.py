@@ -28,6 +28,8 @@ class VisionTransformer(nn.Module):
     depth: of the blocks, see `EncoderBlock`.
     positions: "learned", "sinusoidal" (of the number of a patch), "sinusoidal 2-d" (half of each vector of its row, half
     of its column), "rotary" (of its number) or "none".
+    position_std: of learned positions at the start. The vectors of the patches begin nearly as large as the default; with
+    0.02, which Dosovitskiy et al. use, it takes long until a position is heard beside them.
     pool: what is scored, the "class" token, which stands in front of the patches, or the "mean" of the patches.
     seed: of the initial parameters.
 
@@ -47,6 +49,7 @@ class VisionTransformer(nn.Module):
         d_hidden=64,
         depth=2,
         positions="learned",
+        position_std=0.5,
         pool="class",
         seed=0,
     ):
@@ -64,7 +67,9 @@ class VisionTransformer(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(1, 1, d_model)) if pool == "class" else None
         length = side**2 + (pool == "class")
         if positions == "learned":
-            self.positions = attn.LearnedPositions(length, d_model, seed=seeds[1])
+            self.positions = attn.LearnedPositions(length, d_model, seed=seeds[1])  # begins with 0.02
+            with torch.no_grad():
+                self.positions.weight.mul_(position_std / 0.02)
         else:
             self.positions = _Fixed(_table(positions, side, d_model, first=pool == "class"))
         rotary = "halves" if positions == "rotary" else None
@@ -129,6 +134,27 @@ class Scaled(nn.Module):
 
     def forward(self, images, **options):
         return self.model((images - self.mean) / self.std, **options)
+
+
+class Scrambled(nn.Module):
+    """`[b, size, size, channels] -> [b, size, size, channels]`: the same rearrangement of every picture.
+
+    patch_size: of the squares that change places, 1 for single pixels; must divide the size. seed: of the rearrangement.
+    """
+
+    def __init__(self, size, patch_size, *, seed=0):
+        super().__init__()
+        if not 1 <= patch_size <= size or size % patch_size:
+            raise ValueError(f"patch_size must divide the size of the pictures, {size}: got {patch_size}")
+        self.side, self.patch_size = size // patch_size, patch_size
+        order = torch.randperm(self.side**2, generator=torch.Generator().manual_seed(seed))
+        self.register_buffer("order", order)
+
+    def forward(self, images):
+        b, size, _, channels = images.shape
+        patches = attn.image_patches(images, self.patch_size)[:, self.order]  # [b, patches, patch_size² · channels]
+        tiles = patches.view(b, self.side, self.side, self.patch_size, self.patch_size, channels)
+        return tiles.transpose(2, 3).reshape(b, size, size, channels)
 
 
 class _Fixed(nn.Module):
