@@ -4,9 +4,10 @@ python -m scripts.train_digits                              all that is not yet 
 python -m scripts.train_digits --only patch positions       some of the questions
 python -m scripts.train_digits --list                       the questions, and how many trainings each has
 
-A *question* is a table: what does the size of a patch change, the kind of positions, the number of heads, the number of
-training images? Each of its rows is trained with several seeds. A training takes seconds, so that one that was cut off
-is begun anew; what is finished is added to `results.json` at once, with its settings and versions, and is not done again.
+A *question* is a table: what does the size of a patch change, the kind of positions, the number of heads, the number
+of training images? Each of its rows is trained with several seeds. A training takes seconds, so that one that was cut
+off is begun anew; what is finished is added to `results.json` at once, with its settings and versions, and is not done
+again.
 """
 
 import argparse
@@ -43,6 +44,7 @@ class Settings:
     pool: str = "class"
     images: int = 1029  # to train on: all, or the first so many of a shuffled order
     scrambled: int = 0  # size of the squares that change places, the same way in every image; 0: as they are
+    cut: str = "squares"  # or a mistake: "strips", what a reshape gives, or "lattice", rows and columns swapped
     steps: int = 800
     rate: float = 4e-3
     batch: int = 64
@@ -54,6 +56,7 @@ MAIN = Settings()
 CONVOLUTION = replace(MAIN, model="convolution")
 LOGISTIC = Settings(model="logistic", steps=0, batch=0, decay=0.0, rate=0.0, shift=0)
 NEIGHBOURS = replace(LOGISTIC, model="neighbours")
+CUTS = ("squares", "strips", "lattice")
 SIZES = (64, 128, 256, 512, 1029)
 
 QUESTIONS: dict[str, list[Settings]] = {
@@ -61,9 +64,10 @@ QUESTIONS: dict[str, list[Settings]] = {
     "patch": [replace(MAIN, patch_size=size) for size in (1, 2, 4)],
     "positions": [replace(MAIN, positions=kind) for kind in POSITIONS] + [replace(MAIN, position_std=0.02)],
     "heads": [replace(MAIN, num_heads=heads) for heads in (1, 2, 4, 8)],
+    "cut": [replace(MAIN, cut=cut) for cut in CUTS],
     "pool": [replace(MAIN, pool=pool) for pool in ("class", "mean")],
     "shift": [replace(model, shift=shift) for model in (MAIN, CONVOLUTION) for shift in (0, 1)],
-    "steps": [replace(model, steps=steps) for model in (MAIN, CONVOLUTION) for steps in (400, 800, 1600, 3200, 6400)],
+    "steps": [replace(model, steps=steps) for model in (MAIN, CONVOLUTION) for steps in (200, 800, 3200)],
     "order": [replace(model, scrambled=size) for model in (MAIN, CONVOLUTION) for size in (0, 1, 2)],
     "images": [replace(model, images=n) for model in (MAIN, CONVOLUTION, LOGISTIC, NEIGHBOURS) for n in SIZES],
 }
@@ -118,6 +122,8 @@ def train_model(one: Settings, train: digits.Digits):
     else:
         names = ("patch_size", "num_heads", "positions", "position_std", "pool", "seed")
         net = VisionTransformer(**{name: getattr(one, name) for name in names})
+    if one.cut != "squares":
+        net = torch.nn.Sequential(Cut(one.cut, one.patch_size), net)
     if one.scrambled:
         net = torch.nn.Sequential(Scrambled(8, one.scrambled, seed=one.seed), net)
     net = Scaled(net, images.mean(), images.std())
@@ -129,6 +135,23 @@ def train_model(one: Settings, train: digits.Digits):
 
     answer.parameters = sum(p.numel() for p in net.parameters())
     return answer
+
+
+class Cut(torch.nn.Module):
+    """Pixels moved so that the squares that the model cuts out hold what a wrong cut would have put into them."""
+
+    def __init__(self, cut: str, patch_size: int, size: int = 8):
+        super().__init__()
+        side = size // patch_size
+        pixels = torch.arange(size**2).view(size, size)
+        if cut == "strips":  # images.reshape(b, patches, patch_size²): neighbours in a row
+            patches = pixels.reshape(side, side, patch_size, patch_size)
+        else:  # unflatten(-2, (patch_size, side)): one pixel of each corner of the picture
+            patches = pixels.view(patch_size, side, patch_size, side).permute(1, 3, 0, 2)
+        self.register_buffer("order", patches.transpose(1, 2).reshape(-1))
+
+    def forward(self, images):
+        return images.flatten(1, 2)[:, self.order].view_as(images)
 
 
 def fit(net, images: torch.Tensor, labels: torch.Tensor, one: Settings) -> None:
@@ -176,7 +199,7 @@ def moved(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def settings(result: dict) -> Settings:
     """What a result is of."""
-    return Settings(**{name: result[name] for name in asdict(MAIN)})
+    return Settings(**{name: result[name] for name in asdict(MAIN) if name in result})
 
 
 def read(file: Path) -> list[dict]:

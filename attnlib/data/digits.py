@@ -12,7 +12,9 @@ https://archive.ics.uci.edu/dataset/80 (CC BY 4.0), of which this is the test pa
 scikit-learn course, https://inria.github.io/scikit-learn-mooc/python_scripts/cross_validation_grouping.html
 """
 
+import json
 from functools import lru_cache
+from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +42,14 @@ def split() -> tuple[Digits, Digits, Digits]:
     images, labels = load()
     parts = zip(np.split(images, STARTS[1:]), np.split(labels, STARTS[1:]), strict=True)
     return tuple(Digits(*part) for part in parts)
+
+
+def results() -> list[dict]:
+    """What `scripts/train_digits.py` wrote: a row for each training, with all settings.
+
+    The file was made once and is not made again by anything that reads it; scripts/results/digits says how.
+    """
+    return json.loads(files("attnlib.data").joinpath("digits_results.json").read_text(encoding="utf-8"))
 
 
 @lru_cache

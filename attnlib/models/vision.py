@@ -26,10 +26,10 @@ class VisionTransformer(nn.Module):
 
     size, channels: of the pictures, which are square. patch_size: must divide the size. d_model, num_heads, d_hidden,
     depth: of the blocks, see `EncoderBlock`.
-    positions: "learned", "sinusoidal" (of the number of a patch), "sinusoidal 2-d" (half of each vector of its row, half
-    of its column), "rotary" (of its number) or "none".
-    position_std: of learned positions at the start. The vectors of the patches begin nearly as large as the default; with
-    0.02, which Dosovitskiy et al. use, it takes long until a position is heard beside them.
+    positions: "learned", "sinusoidal" (of the number of a patch), "sinusoidal 2-d" (half of each vector of its row,
+    half of its column), "rotary" (of its number) or "none".
+    position_std: of learned positions at the start, by default about as large as the vectors of the patches. With
+    0.02, as in the authors' published code, it takes long until a position is heard beside them.
     pool: what is scored, the "class" token, which stands in front of the patches, or the "mean" of the patches.
     seed: of the initial parameters.
 
@@ -139,7 +139,8 @@ class Scaled(nn.Module):
 class Scrambled(nn.Module):
     """`[b, size, size, channels] -> [b, size, size, channels]`: the same rearrangement of every picture.
 
-    patch_size: of the squares that change places, 1 for single pixels; must divide the size. seed: of the rearrangement.
+    patch_size: of the squares that change places, 1 for single pixels. seed: of the rearrangement.
+    Raises ValueError for a patch size that does not divide the size.
     """
 
     def __init__(self, size, patch_size, *, seed=0):
@@ -187,9 +188,8 @@ def shifted(images, by, *, most=1):
     Raises ValueError for shifts that are not whole or further than `most`, or not one pair a picture.
     """
     if images.ndim != 4 or by.shape != (len(images), 2):
-        raise ValueError(
-            f"images must be [b, height, width, channels] and by [b, 2]: got {tuple(images.shape)} and {tuple(by.shape)}"
-        )
+        shapes = f"{tuple(images.shape)} and {tuple(by.shape)}"
+        raise ValueError(f"images must be [b, height, width, channels] and by [b, 2]: got {shapes}")
     if by.dtype.is_floating_point or by.dtype == torch.bool or (by.numel() and by.abs().max() > most):
         raise ValueError(f"by must be whole numbers from {-most} to {most}: got {by.dtype}, {by.tolist()[:3]} …")
     height, width = images.shape[1:3]
