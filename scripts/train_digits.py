@@ -42,6 +42,7 @@ class Settings:
     positions: str = "learned"
     position_std: float = 0.5  # of learned positions, at the start
     pool: str = "class"
+    stem: int = 0  # channels of a convolution in front of the patches
     images: int = 1029  # to train on: all, or the first so many of a shuffled order
     scrambled: int = 0  # size of the squares that change places, the same way in every image; 0: as they are
     cut: str = "squares"  # or a mistake: "strips", what a reshape gives, or "lattice", rows and columns swapped
@@ -65,6 +66,7 @@ QUESTIONS: dict[str, list[Settings]] = {
     "positions": [replace(MAIN, positions=kind) for kind in POSITIONS] + [replace(MAIN, position_std=0.02)],
     "heads": [replace(MAIN, num_heads=heads) for heads in (1, 2, 4, 8)],
     "cut": [replace(MAIN, cut=cut) for cut in CUTS],
+    "stem": [replace(MAIN, stem=stem) for stem in (0, 16)],
     "pool": [replace(MAIN, pool=pool) for pool in ("class", "mean")],
     "shift": [replace(model, shift=shift) for model in (MAIN, CONVOLUTION) for shift in (0, 1)],
     "steps": [replace(model, steps=steps) for model in (MAIN, CONVOLUTION) for steps in (200, 800, 3200)],
@@ -120,7 +122,7 @@ def train_model(one: Settings, train: digits.Digits):
     if one.model == "convolution":
         net = ConvNet()
     else:
-        names = ("patch_size", "num_heads", "positions", "position_std", "pool", "seed")
+        names = ("patch_size", "num_heads", "positions", "position_std", "pool", "stem", "seed")
         net = VisionTransformer(**{name: getattr(one, name) for name in names})
     if one.cut != "squares":
         net = torch.nn.Sequential(Cut(one.cut, one.patch_size), net)

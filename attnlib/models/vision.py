@@ -30,6 +30,7 @@ class VisionTransformer(nn.Module):
     half of its column), "rotary" (of its number) or "none".
     position_std: of learned positions at the start, by default about as large as the vectors of the patches. With
     0.02, as in the authors' published code, it takes long until a position is heard beside them.
+    stem: channels of a 3 × 3 convolution in front, of whose map the patches are cut, the paper's "hybrid"; 0: none.
     pool: what is scored, the "class" token, which stands in front of the patches, or the "mean" of the patches.
     seed: of the initial parameters.
 
@@ -50,6 +51,7 @@ class VisionTransformer(nn.Module):
         depth=2,
         positions="learned",
         position_std=0.5,
+        stem=0,
         pool="class",
         seed=0,
     ):
@@ -63,7 +65,8 @@ class VisionTransformer(nn.Module):
             raise ValueError(f'd_model must be even for "sinusoidal 2-d", half a row and half a column: got {d_model}')
         side, seeds = size // patch_size, spread(seed, 2 + depth)
         self.pool = pool
-        self.embed = attn.PatchEmbedding(patch_size, channels, d_model, seed=seeds[0])
+        self.stem = _Stem(channels, stem, seed=seeds[0]) if stem else None
+        self.embed = attn.PatchEmbedding(patch_size, stem or channels, d_model, seed=seeds[0])
         self.class_token = nn.Parameter(torch.zeros(1, 1, d_model)) if pool == "class" else None
         length = side**2 + (pool == "class")
         if positions == "learned":
@@ -83,7 +86,7 @@ class VisionTransformer(nn.Module):
 
     def forward(self, images, *, return_weights=False):
         """return_weights: return `(scores, weights)`, the weights `[depth, b, num_heads, length, length]`."""
-        x = self.embed(images)  # [b, patches, d_model]
+        x = self.embed(images if self.stem is None else self.stem(images))  # [b, patches, d_model]
         if self.pool == "class":
             x = torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1)  # [b, 1 + patches, d_model]
         x, kept = self.positions(x), []
@@ -93,6 +96,19 @@ class VisionTransformer(nn.Module):
         x = self.norm(x)
         scores = self.head(x[:, 0] if self.pool == "class" else x.mean(dim=1))
         return (scores, torch.stack(kept)) if return_weights else scores
+
+
+class _Stem(nn.Module):
+    """`[b, size, size, channels] -> [b, size, size, width]`: a convolution of 3 × 3 pixels, what is negative cut off."""
+
+    def __init__(self, channels, width, *, seed):
+        super().__init__()
+        self.layer = nn.Conv2d(channels, width, 3, padding=1)
+        nn.init.kaiming_uniform_(self.layer.weight, generator=torch.Generator().manual_seed(seed))
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, images):
+        return F.relu(self.layer(images.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
 
 
 class ConvNet(nn.Module):
