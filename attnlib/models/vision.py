@@ -99,7 +99,7 @@ class VisionTransformer(nn.Module):
 
 
 class _Stem(nn.Module):
-    """`[b, size, size, channels] -> [b, size, size, width]`: a convolution of 3 × 3 pixels, what is negative cut off."""
+    """`[b, size, size, channels] -> [b, size, size, width]`: a convolution of 3 × 3 pixels, and nothing below zero."""
 
     def __init__(self, channels, width, *, seed):
         super().__init__()
