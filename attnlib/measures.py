@@ -121,8 +121,8 @@ def summary(
 ) -> dict[str, np.ndarray]:
     """`[..., num_heads, q_len, k_len]` -> what `entropy`, `saturation` and the others say of one layer, by name.
 
-    "entropy", "saturation", "similarity" (to the other heads, if there are any) and "largest" (the largest score, either
-    sign) are `[num_heads]`; "rank" (of `tokens`) and "outside" are single numbers.
+    "entropy", "saturation", "similarity" (to the other heads, if there are any) and "largest" (the largest score, of
+    either sign) are `[num_heads]`; "rank" (of `tokens`) and "outside" are single numbers.
 
     scores: as they come to the softmax, scaled and with their bias. Where they or the tokens are not finite, all but
     "largest" is NaN.
@@ -165,7 +165,8 @@ def summary(
 
 
 def flat(layers: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, float]:
-    """The summaries of several layers as numbers for a log: `"layer/entropy"`, the mean over heads, of "largest" the max.
+    """The summaries of several layers as numbers for a log, by "layer/entropy": means over the heads, of "largest" the
+    largest.
 
     layers: what `summary` gives, by the name of the layer.
     """

@@ -26,8 +26,8 @@ class Monitor(keras.callbacks.Callback):
     bound: see `saturation`. allowed: boolean, where attention *ought* to be, as the `attention_mask` of these layers.
     by: takes the name of a parameter to that of its group, see `gradient_norms`.
 
-    `layers` holds what `attnlib.measures.summary` says of each layer by its name in the model, from the last call of it;
-    where queries and keys are the same sequence, positions that no query may see are padding and do not count.
+    `layers` holds what `attnlib.measures.summary` says of each layer, by its name and from its last call; where
+    queries and keys are the same sequence, positions that no query may see are padding and do not count.
     The model is called eagerly and as in inference. Calls with a `cache` are not looked at.
 
     Raises ValueError for a model without such layers, and when none of them was called.

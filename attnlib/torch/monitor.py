@@ -22,10 +22,10 @@ class Monitor:
     model: a module that has such layers somewhere inside, or is one.
     bound: see `saturation`. allowed: boolean, where attention *ought* to be, as the `attention_mask` of these layers.
 
-    `layers` holds what `attnlib.measures.summary` says of each layer by its name in the model, from the last call of it;
-    where queries and keys are the same sequence, positions that no query may see are padding and do not count.
-    Outputs and gradients are those without a monitor, to the last bit. Calls with a `cache` are not looked at. A compiled
-    model does not run hooks that came after it: call the module that was compiled, which has the same weights.
+    `layers` holds what `attnlib.measures.summary` says of each layer, by its name and from its last call; where
+    queries and keys are the same sequence, positions that no query may see are padding and do not count.
+    Outputs and gradients are those without a monitor, to the last bit. Calls with a `cache` are not looked at.
+    A compiled model does not run hooks that came after it: call the module that was compiled, which has its weights.
 
     Raises ValueError for a model without such layers, and at the end of the `with` when none of them was called.
     """
