@@ -209,3 +209,9 @@ def test_grouped_norms():
 def test_what_cannot_be_measured(function, arguments, options, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments, **options)
+
+
+def test_a_query_with_a_single_key_is_neither_saturated_nor_sure():
+    found = measures.summary(np.zeros((2, 3, 4, 4)), mask=causal_mask(4))
+    np.testing.assert_allclose(found["entropy"], np.ones(3))
+    np.testing.assert_array_equal(found["saturation"], np.zeros(3))
