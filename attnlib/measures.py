@@ -30,7 +30,7 @@ def entropy(weights: Any, mask: Any = None) -> np.ndarray:
     A query that may see fewer than two keys has no choice and gets NaN.
 
     Raises ValueError for weights that are not finite and ≥ 0, and for a mask of another type or shape.
-    Source: Zhai et al. (2023), section 3, has the entropy, without the division.
+    Source: Zhai et al. (2023), https://arxiv.org/abs/2303.06296, where it is not divided.
     """
     weights, allowed = _weights(weights, mask)
     keys = allowed.sum(axis=-1)
@@ -88,7 +88,7 @@ def token_spread(x: Any, real: Any = None) -> np.ndarray:
     real: boolean `[..., length]`, False for padding, which does not count. Tokens that are all zero do not differ.
 
     Raises ValueError for what is not `[..., length, d]` of finite numbers, and for `real` of another type or shape.
-    Source: Dong et al. (2021), section 2, measure the same residual in other norms.
+    Source: after the residual of Dong et al. (2021), https://arxiv.org/abs/2103.03404, who take other norms.
     """
     x, real = _tokens(x, real)
     count = np.maximum(real.sum(axis=-1), 1)[..., None, None]
@@ -106,7 +106,7 @@ def effective_rank(x: Any, real: Any = None) -> np.ndarray:
     real: boolean `[..., length]`, False for padding, which does not count.
 
     Raises ValueError as `token_spread` does.
-    Source: Roy and Vetterli (2007), "The effective rank", section 2.
+    Source: Roy and Vetterli (2007), "The effective rank: a measure of effective dimensionality".
     """
     x, _ = _tokens(x, real)
     values = np.linalg.svd(x, compute_uv=False)
