@@ -12,7 +12,9 @@ def _normal(*shape: int) -> torch.Tensor:
 @exercise
 def check_seen(seen):
     """Exercise 1: the tokens that change token 7, of twelve with four heads and no transpose."""
-    require(as_array(seen, "the tokens").ndim == 1, "give a list of tokens, such as [0, 1].")
+    seen = as_array(list(seen) if isinstance(seen, set | frozenset) else seen, "the tokens")
+    require(seen.ndim == 1, "give a list of tokens, such as [0, 1].")
+    require(same_values(seen, seen.astype(int)), "a token is a whole number, from 0 to 11.")
     came = sorted({int(token) for token in seen})
     right = [6, 7, 8]
     for mistake, message in (

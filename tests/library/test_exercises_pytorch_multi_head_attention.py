@@ -29,6 +29,8 @@ def mean_of_group(w, heads, kv_heads):
 ANSWERS = [
     (ex.check_seen, ([6, 7, 8],)),
     (ex.check_seen, ([8, 7, 6],)),
+    (ex.check_seen, ({6, 7, 8},)),
+    (ex.check_seen, (range(6, 9),)),
     (ex.check_merge_heads, (lambda x: x.transpose(1, 2).flatten(2),)),
     (ex.check_merge_heads, (lambda x: torch.cat(list(x.unbind(1)), dim=-1),)),
     (ex.check_adds_up_to_one, (ones_come_back,)),
@@ -49,6 +51,8 @@ MISTAKES = [
     (ex.check_seen, ([6, 8],), "sees itself"),
     (ex.check_seen, ([7, 8],), "3 to each"),
     (ex.check_seen, (7,), "give a list"),
+    (ex.check_seen, ([6.5, 7.0, 8.0],), "a whole number"),
+    (ex.check_seen, ({"6", 7},), "numbers are expected"),
     (ex.check_merge_heads, (lambda x: x.reshape(2, 5, 21),), "without a transpose"),
     (ex.check_merge_heads, (lambda x: x.permute(0, 2, 3, 1).flatten(2),), "mixed"),
     (ex.check_merge_heads, (lambda x: x.transpose(1, 2),), "one vector for each token"),
