@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from attnlib.exercises._answers import exercise, require, require_shape, run, same, same_values
+from attnlib.exercises._answers import as_array, exercise, require, require_shape, run, same, same_values
 
 
 @exercise
@@ -81,11 +81,12 @@ def check_backward_steps(answer):
     weights = np.eye(5)[[0, 1, 1, 4, 2, 3, 0]] * 0.6 + 0.08
     got = run(answer, weights)
     require_shape(got, (), "the number of steps", hint="One number is asked for.")
-    require(not same_values(got, 3), "a step that stays where it was does not go back: compare with `<`, not `<=`.")
+    forwards = same_values(run(answer, weights[:2]), 1)  # the first step goes forwards, and no other
     require(
-        not same_values(got, 4) or same_values(run(answer, weights[:3]), 0),
-        "those are the steps forwards or standing: count the others.",
+        not (same_values(got, 3) or same_values(got, 4)) or not forwards,
+        "the steps forwards were counted: count those that go back.",
     )
+    require(not same_values(got, 3), "a step that stays where it was does not go back: compare with `<`, not `<=`.")
     same(
         got,
         2,
@@ -101,9 +102,11 @@ def check_backward_steps(answer):
 def check_ensemble(answer):
     """Exercise 5: [models, words, phonemes] -> [words]."""
     sure, unsure = [9.0, 0.0, 0.0, 2.0], [0.0, 0.4, 0.0, 0.1]
+    third = torch.tensor([[0.6, 0.4, 0.0, 0.0], [0.0, 0.5, 0.5, 0.0], [0.1, 0.5, 0.0, 0.4]]).clamp(min=1e-3).log()
     logits = torch.tensor([[sure, unsure], [[0.0, 0.0, 2.2, 2.0], sure], [[-30.0, 0.0, 2.2, 2.0], unsure]])
+    logits = torch.cat([logits, third[:, None]], dim=1)  # [models, words, phonemes]
     got = run(answer, logits)
-    require_shape(got, (2,), "the answer", hint="One phoneme's number for each word: the argmax of the last axis.")
+    require_shape(got, (3,), "the answer", hint="One phoneme's number for each word: the argmax of the last axis.")
     right = torch.softmax(logits, dim=-1).mean(dim=0).argmax(dim=-1)
     votes = torch.mode(logits.argmax(dim=-1), dim=0).values
     require(
@@ -111,13 +114,15 @@ def check_ensemble(answer):
         "the logits were averaged: one model's -30 is a veto there. Average the probabilities, after the softmax.",
     )
     require(not same_values(got, votes), "that is a vote: how sure each model is should count as well.")
+    surest = torch.softmax(logits, dim=-1).amax(dim=0).argmax(dim=-1)
+    require(not same_values(got, surest), "the surest model alone decides: take the mean over the models.")
     same(got, right, "the answer", hint="Softmax over the phonemes, mean over the models, then the argmax.")
     return "models that err in different places help each other out."
 
 
 def _as_set(got):
-    require(
-        isinstance(got, set | frozenset | list | tuple | range),
-        f"a set of letters' places is expected, not one {type(got).__name__}.",
-    )
-    return set(got)
+    if not isinstance(got, set | frozenset | list | tuple | range) and not getattr(got, "ndim", 0):
+        require(False, f"a set of letters' places is expected, not one {type(got).__name__}.")
+    places = as_array(list(got), "the letters' places")
+    require(places.ndim == 1, "one place a letter is expected, such as {7, 8}.")
+    return set(places.tolist())

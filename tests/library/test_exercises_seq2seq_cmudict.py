@@ -64,6 +64,7 @@ def test_word_error_rate(capsys):
 def test_out_of_sight(capsys):
     assert ex.check_out_of_sight(lambda n, m, D: set(range(m + D + 1, n)))
     assert ex.check_out_of_sight(lambda n, m, D: list(range(m + D + 1, n)))
+    assert ex.check_out_of_sight(lambda n, m, D: np.arange(m + D + 1, n))
     capsys.readouterr()
     wrong = [
         (lambda n, m, D: set(range(m + D + 2, n)), "counted from 0"),
@@ -74,6 +75,8 @@ def test_out_of_sight(capsys):
         (lambda n, m, D: {7, 8}, "empty set"),
         (lambda n, m, D: {7, 8} if n == 9 else set(), "came out wrong"),
         (lambda n, m, D: 2, "a set"),
+        (lambda n, m, D: [[7, 8]], "one place a letter"),
+        (lambda n, m, D: {"7", "8"}, "numbers are expected"),
     ]
     for answer, words in wrong:
         assert words in said(capsys, ex.check_out_of_sight, answer)
@@ -85,6 +88,7 @@ def test_backward_steps(capsys):
     wrong = [
         (lambda w: int((np.diff(w.argmax(axis=-1)) <= 0).sum()), "`<=`"),
         (lambda w: int((np.diff(w.argmax(axis=-1)) >= 0).sum()), "forwards"),
+        (lambda w: int((np.diff(w.argmax(axis=-1)) > 0).sum()), "forwards"),
         (lambda w: int((np.diff(w.argmax(axis=0)) < 0).sum()), "argmax of a row"),
         (lambda w: 2 if len(w) == 7 else 1, "never goes back"),
         (lambda w: 2 if len(w) == 7 else 0, "another path"),
@@ -100,6 +104,7 @@ def test_ensemble(capsys):
     wrong = [
         (lambda x: x.mean(dim=0).argmax(dim=-1), "averaged"),
         (lambda x: torch.mode(x.argmax(dim=-1), dim=0).values, "vote"),
+        (lambda x: torch.softmax(x, dim=-1).amax(dim=0).argmax(dim=-1), "surest model"),
         (lambda x: torch.softmax(x, dim=-1).mean(dim=0), "One phoneme's"),
         (lambda x: torch.softmax(x, dim=1).mean(dim=0).argmax(dim=-1) + 1, "Softmax over"),
     ]
