@@ -16,6 +16,15 @@ TINY = replace(script.MAIN, steps=6, images=70)
 FAST = {"few": [TINY, replace(TINY, model="convolution"), replace(script.LOGISTIC, images=70)]}
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As the script trains; several would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def test_a_result_says_what_it_depends_on():
     result = script.run(TINY)
     assert script.settings(result) == TINY and result["parameters"] == 18218
