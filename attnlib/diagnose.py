@@ -4,8 +4,8 @@
     weights = alignment.posterior(source, lengths, target)  # [n, out_len, in_len + 1]
     in_window(weights, half_width=3), in_order(weights)
 
-The alignment is that of IBM model 2 (Brown et al., 1993, section 4.2): each symbol y of the target comes from one
-place s of the source, or from none, and so do step t and a source of length S
+The alignment is that of model 2 of Brown et al. (1993), with one table of places for targets of all lengths. A symbol
+y of the target comes from one place s of the source, or from none; at step t, with a source of length S,
 
     p(y, s | t) = places[S, t, s] · symbols[x_s, y]
 
@@ -53,7 +53,7 @@ def align(source, lengths, target, *, rounds=(5, 10)):
     rounds: of EM with even places (model 1), and then with places that are learned (model 2).
 
     Raises ValueError for arrays that do not fit together.
-    Source: Brown, Della Pietra, Della Pietra and Mercer (1993), sections 4.1 and 4.2.
+    Source: Brown, Della Pietra, Della Pietra and Mercer (1993), models 1 and 2.
     """
     if not (source.ndim == target.ndim == 2 and len(source) == len(lengths) == len(target)):
         raise ValueError(

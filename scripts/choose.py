@@ -2,12 +2,13 @@
 
 python -m scripts.choose                    first the predictions, then all runs that are not yet in runs/choose
 python -m scripts.choose --part 0/2         half of the runs, beside another process that makes --part 1/2
+python -m scripts.choose --collect FILE     all that was written, as one file: what attnlib/data/choose_results.json is
 python -m scripts.choose --list             how many runs there are
 
-Each run is one of `attnlib/models/one_run.ipynb` by papermill, as a reader would make it: its settings go in by the cell
-tagged `parameters`, and the last cell prints the result. First every task and kind of attention is trained with each
-learning rate and the seed TRIAL, and judged on the examples for choosing; then with the better rate and five other
-seeds, and judged on the test. Every result is added to its file at once, and what is there is not run again.
+Each run is one of `attnlib/models/one_run.ipynb` by papermill, as a reader would make it: its settings go in by the
+cell tagged `parameters`, and the last cell prints the result. First every task and kind of attention is trained with
+each learning rate and the seed TRIAL, and judged on the examples for choosing; then with the better rate and five
+other seeds, and judged on the test. Every result is added to its file at once, and what is there is not run again.
 
 The predictions are written before the first run, and are never written over.
 """
@@ -41,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{len(trials)} trials and {len(STEPS) * len(KINDS) * len(SEEDS)} runs")
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.collect:
+        write(options.collect, collected(options.out))
+        return 0
     predictions = options.out / "predictions.json"
     if not predictions.exists():
         write(predictions, {"finished": now(), "chosen": {task: predict(task) for task in STEPS}})
@@ -63,6 +67,14 @@ def main(arguments: list[str] | None = None) -> int:
         for seed in SEEDS:
             result_of(settings(task, kind, seed, best, "test"))
     return 0
+
+
+def collected(folder: Path) -> dict:
+    """The predictions and all runs of all parts, in the order of the tables."""
+    found = [one for file in folder.glob("runs-*.json") for one in json.loads(file.read_text(encoding="utf-8"))]
+    found.sort(key=lambda run: (list(STEPS).index(run["task"]), KINDS.index(run["kind"]), run["part"], run["seed"]))
+    predictions = json.loads((folder / "predictions.json").read_text(encoding="utf-8"))
+    return {"predictions": predictions, "runs": found}
 
 
 def settings(task: str, kind: str, seed: int, rate: float, part: str) -> dict:
@@ -109,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m scripts.choose", description=__doc__.splitlines()[0])
     parser.add_argument("--part", type=_part, default=(0, 1), metavar="I/N", help="the I-th of N shares (0/1)")
     parser.add_argument("--out", type=Path, default=Path("runs/choose"), help="where results go (runs/choose)")
+    parser.add_argument("--collect", type=Path, metavar="FILE", help="write what there is into one file")
     parser.add_argument("--list", action="store_true", help="say what would be run")
     return parser
 

@@ -9,7 +9,9 @@
 - `language`: the texts of `day_first`, and which of the eight languages each is in: one symbol.
 """
 
+import json
 from collections.abc import Iterable
+from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
@@ -73,3 +75,11 @@ def encode(task: Task, examples: Iterable[Example], *, end: bool = True) -> tupl
     source, lengths = task.reads.encode(one.source for one in examples)
     target, _ = task.writes.encode((one.targets[0] for one in examples), end=end)
     return source, lengths, target
+
+
+def results() -> dict:
+    """What `scripts/choose.py` wrote: the `predictions` and when they were made, and `runs`, a row for each.
+
+    The file was made once and is not made again by anything that reads it; scripts/results/choose says how.
+    """
+    return json.loads(files("attnlib.data").joinpath("choose_results.json").read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ def test_the_file_parses_and_says_what_a_reader_needs():
     for key, entry in entries.items():
         assert {"title", "year"} <= set(entry.fields) and entry.persons["author"], key
         assert {"booktitle", "journal", "institution"} & set(entry.fields), key
-        assert {"eprint", "doi"} & set(entry.fields), key
+        assert {"eprint", "doi", "url"} & set(entry.fields), key
         assert entry.fields["year"] in key, key
 
 
