@@ -55,17 +55,10 @@ MAIN = Settings()
 RECURRENT = Settings(model="recurrent", positions="none", norm="none", depth=1)
 RIVALS = (RECURRENT, MAIN, replace(MAIN, positions="rotary", rate=0.024))
 
-NORM = replace(MAIN, rate=0.006, steps=200)
-
 QUESTIONS: dict[str, list[Settings]] = {
     "rate": [replace(model, rate=rate, seed=9) for model in RIVALS for rate in (0.006, 0.012, 0.024)],
     "rival": [replace(model, steps=steps) for steps in (300, 1200) for model in RIVALS],
-    "norm": [
-        replace(NORM, depth=depth, norm=norm, warm_up=warm_up)
-        for depth in (2, 8)
-        for norm in ("pre", "post")
-        for warm_up in (0.1, 0.0)
-    ],
+    "norm": [replace(MAIN, norm=norm, warm_up=warm_up) for norm in ("pre", "post") for warm_up in (0.1, 0.0)],
 }
 
 

@@ -15,12 +15,14 @@ Spaniard, and no model can know which. So the format that writes them, `short`, 
 """
 
 import hashlib
+import json
 import random
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
+from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
@@ -151,6 +153,14 @@ def readings(
         for write in writers:
             meanings.setdefault(write(day), set()).add(iso)
     return meanings
+
+
+def transformer_results() -> list[dict]:
+    """What `scripts/train_dates.py` wrote: a row for each training, with all settings.
+
+    The file was made once and is not made again by anything that reads it; scripts/results/dates says how.
+    """
+    return json.loads(files("attnlib.data").joinpath("dates_results.json").read_text(encoding="utf-8"))
 
 
 def normalise(text: str) -> str:
