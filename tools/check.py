@@ -3,6 +3,8 @@
 python -m tools.check                  all steps
 python -m tools.check hygiene nbval    some of them
 python -m tools.check --list           their names, and what each runs
+
+`older-processor` is run by name only: nbval once more, with other roundings. It finds what another machine would.
 """
 
 import argparse
@@ -30,6 +32,7 @@ OLDEST = Path(sys.prefix) / "oldest"
 class Step:
     name: str
     commands: tuple[list[str], ...]
+    by_name_only: bool = False
 
 
 def program(name: str) -> str:
@@ -104,6 +107,7 @@ def steps() -> list[Step]:
         Step("hygiene", ([*PYTEST, f"{tests}/test_hygiene.py"],)),
         Step("tools", ([*PYTEST, *SPREAD, tests, *(f"--ignore={path}" for path in slow)],)),
         Step("nbval", ([*nbval_command(spread=True), "book"],)),
+        Step("older-processor", ([*nbval_command(spread=True), "--older-processor", "book"],), by_name_only=True),
         Step("variations", ([*PYTEST, *SPREAD, slow[0]],)),
         Step("elsewhere", ([*PYTEST, slow[1]],)),
         Step("book", ([sys.executable, "-m", "tools.build_book"],)),
@@ -132,7 +136,11 @@ def main(arguments: list[str] | None = None) -> int:
                 print("   ", subprocess.list2cmdline(command))
         return 0
     # `library` stands for its three.
-    chosen = [s for s in every if not options.steps or {s.name, s.name.partition(" ")[0]} & set(options.steps)]
+    chosen = [
+        s
+        for s in every
+        if (not options.steps and not s.by_name_only) or {s.name, s.name.partition(" ")[0]} & set(options.steps)
+    ]
     if unknown := set(options.steps) - {name for s in chosen for name in (s.name, s.name.partition(" ")[0])}:
         parser.error(f"no step is called {', '.join(sorted(unknown))}")
     results = [(step.name, *run_step(step)) for step in chosen]

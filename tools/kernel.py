@@ -37,6 +37,19 @@ def settings(folder: Path, workers: int = 1) -> dict[str, str]:
     return variables
 
 
+# What makes the libraries compute as on a processor without AVX-512: sums in another order, so other last digits.
+# Training carries them forward; what a page shows must not depend on them.
+OLDER_PROCESSOR = {
+    "OPENBLAS_CORETYPE": "Haswell",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "MKL_CBWR": "COMPATIBLE",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+}
+
+
 @contextmanager
 def surroundings(workers: int = 1) -> Iterator[None]:
     """Set them in this process, whose environment every kernel inherits, and take them back."""

@@ -4,6 +4,7 @@
 - nbval does not look at PNG figures: here they are compared, `tools.pictures` says how.
 - A kernel that dies costs nbval the whole time-out of a cell: here it is seen within a second.
 - The kernel's surroundings are those in which the outputs were stored, `tools.kernel`.
+- With --older-processor the libraries compute as on a processor without AVX-512: the outputs must be the same.
 """
 
 import base64
@@ -17,7 +18,7 @@ import pytest
 from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from tools.kernel import surroundings
+from tools.kernel import OLDER_PROCESSOR, surroundings
 from tools.pictures import DRIFTING, STRICT, difference
 
 DRIFTING_TAG = "figure-may-drift"
@@ -82,6 +83,10 @@ def pytest_collect_file(file_path, parent):
     return [StrictFile.from_parent(parent, path=file_path) if type(each) is IPyNbFile else each for each in collectors]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--older-processor", action="store_true", help="compute as on a processor without AVX-512 (x86)")
+
+
 STACK = pytest.StashKey[ExitStack]()
 
 
@@ -89,6 +94,8 @@ def pytest_configure(config):
     nbval.plugin.RunningKernel = WatchedKernel
     stack = config.stash[STACK] = ExitStack()
     stack.enter_context(surroundings(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
+    if config.getoption("--older-processor"):
+        os.environ.update(OLDER_PROCESSOR)
 
 
 @pytest.hookimpl(trylast=True)

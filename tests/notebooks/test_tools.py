@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tomllib
 
+import nbformat
 import numpy as np
 import pytest
 from packaging.requirements import Requirement
@@ -74,6 +75,29 @@ def test_every_part_of_the_contract_is_a_step():
     names = {step.name for step in check.steps()}
     assert {"library numpy", "library torch", "library tensorflow", "nbval", "variations", "site"} <= names
     assert "oldest-numpy" in names
+
+
+def test_a_step_that_is_run_by_name_only_is_not_part_of_the_whole(monkeypatch, capfd):
+    ran = [sys.executable, "-c", "print('ran')"]
+    monkeypatch.setattr(check, "steps", lambda: [Step("usual", (ran,)), Step("extra", (ran,), by_name_only=True)])
+    assert check.main([]) == 0
+    assert "extra" not in capfd.readouterr().out
+    assert check.main(["extra"]) == 0
+    assert "ok      extra" in capfd.readouterr().out
+
+
+def test_the_step_of_the_older_processor_sets_what_the_libraries_ask_for(tmp_path):
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("import os; print(os.environ['OPENBLAS_CORETYPE'])")]
+    )
+    notebook.cells[0].execution_count = 1
+    notebook.cells[0].outputs = [nbformat.v4.new_output("stream", name="stdout", text="Haswell\n")]
+    nbformat.write(notebook, tmp_path / "core.ipynb")
+    (step,) = (step for step in check.steps() if step.name == "older-processor")
+    command = [*check.nbval_command(spread=False), "-p", "no:cacheprovider", tmp_path]
+    assert "--older-processor" in step.commands[0]
+    assert subprocess.run([*command, "--older-processor"], cwd=check.ROOT, stdout=subprocess.DEVNULL).returncode == 0
+    assert subprocess.run(command, cwd=check.ROOT, stdout=subprocess.DEVNULL).returncode == 1
 
 
 def test_the_oldest_numpy_is_the_one_that_attnlib_promises():
