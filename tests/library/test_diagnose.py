@@ -91,6 +91,17 @@ def test_the_rounds_are_those_of_a_loop():
         assert found[x, y] == pytest.approx(value)
 
 
+def test_places_are_learned_in_the_second_kind_of_rounds_only():
+    source, lengths, target = copies(50)
+    even = np.tri(8) / np.arange(1, 9)[:, None]  # by length
+    first, second = (diagnose.align(source, lengths, target, rounds=rounds).places for rounds in ((3, 0), (0, 1)))
+    assert np.allclose(first, even[:, None])
+    # After one round from even tables: what the shares of all pairs, even as well, add up to.
+    assert np.allclose(second[7, 0], even[7]) and np.allclose(second.sum(axis=-1), 1)
+    third = diagnose.align(source, lengths, target, rounds=(1, 1)).places
+    assert not np.allclose(third[7, 0], even[7], atol=0.02)
+
+
 def test_more_rounds_explain_the_pairs_no_worse():
     source, lengths, target = copies(100)
     bits = [diagnose.align(source, lengths, target, rounds=(k, 0)).bits(source, lengths, target) for k in (1, 2, 4, 8)]
