@@ -78,7 +78,7 @@ def _slope(x):
 
 @exercise
 def check_leave_one_out(answer):
-    """Exercise 4: `leave_one_out(model, words, blank)`, by how much each word raises the score, `[b, n]`."""
+    """Exercise 4: `leaving_out(model, words, blank)`, by how much each word raises the score, `[b, n]`."""
     table = torch.tensor([0.7, 2.0, -1.0, 0.5, 3.0], dtype=torch.float64)
 
     def model(words):  # [b, n] -> [b]; neighbours matter, so that erasing two is not erasing one and one
