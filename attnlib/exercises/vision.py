@@ -47,6 +47,8 @@ def check_put_together(answer):
     images = _normal(2, 6, 6, 3)
     patches = attn.image_patches(images, 2)
     got = run(answer, patches, 2)
+    message = "the channels must come last: [b, height, width, channels]."
+    require(tuple(getattr(got, "shape", ())) != (2, 3, 6, 6), message)
     require_shape(got, (2, 6, 6, 3), "the pictures", hint="they are square: as many patches down as across.")
     message = "a reshape alone lays the pixels out one patch after the other: rows of a patch must go under each other."
     require(not same_values(got, patches.reshape(2, 6, 6, 3)), message)
@@ -80,10 +82,26 @@ def check_row_and_column(answer):
     require(not same_values(got, (whole[:, None] + whole[None]).flatten(0, 1)), message)
     message = "this is the position in the sequence: patch 3 lies below patch 0, and must share the half of its column."
     require(not same_values(got, attn.sinusoidal_positions(9, 8)), message)
+    front = whole[:, :4].double()
+    front = torch.cat([front[:, None].expand(3, 3, 4), front[None].expand(3, 3, 4)], dim=-1).flatten(0, 1)
+    message = "these are the first d / 2 numbers of a position of width d: take a whole position of width d / 2."
+    require(not same_values(got, front), message)
     right = torch.cat([rows, columns], dim=-1).flatten(0, 1)
     same(got, right, "the positions", hint="d / 2 waves of the row, then d / 2 of the column.")
     require_shape(run(answer, 2, 6), (4, 6), "the positions of a 2 × 2 grid, d = 6")
     return "patches of one row share the first half, patches of one column the second."
+
+
+def _squares(images, p):  # as the chapter's `cut`: of integers too, which number the pixels well
+    b, height, width, channels = images.shape
+    x = images.reshape(b, height // p, p, width // p, p, channels)
+    return x.transpose(2, 3).reshape(b, -1, p * p * channels)
+
+
+def _turned(images, p):
+    b, height, width, channels = images.shape
+    x = images.reshape(b, height // p, p, width // p, p, channels).permute(0, 1, 3, 4, 2, 5)
+    return x.reshape(b, -1, p * p * channels)  # the right patches, each column by column
 
 
 def _strips(images, p):
@@ -103,7 +121,7 @@ def _no_transpose(images, p):
 
 
 def _one_missing(images, p):
-    patches = attn.image_patches(images, p).clone()
+    patches = _squares(images, p).clone()
     patches[:, -1] = patches[:, 0]
     return patches
 
@@ -112,11 +130,12 @@ def _one_missing(images, p):
 def check_cuts_squares(answer):
     """Exercise 4: `cuts_squares(cut)`, a test that passes the right way to cut and fails the wrong ones."""
     cuts = {
-        "the right cut": attn.image_patches,
+        "the right cut": _squares,
         "`images.reshape`, which cuts strips,": _strips,
         "a cut with the sizes the wrong way round, which takes every fourth pixel,": _lattice,
         "a cut that counts the patches column by column": _no_transpose,
         "a cut that repeats the first patch instead of the last": _one_missing,
+        "a cut whose patches are right, but written down column by column inside,": _turned,
     }
     verdicts = {}
     for name, cut in cuts.items():
@@ -125,27 +144,35 @@ def check_cuts_squares(answer):
         verdicts[name] = bool(got)
     wrong_way = {name: name != "the right cut" for name in cuts}
     require(verdicts != wrong_way, "the answer is the wrong way round.")
-    message = "the right cut fails: ink in one pixel must be found in the patch of its place, and in no other."
+    message = "the right cut fails: ink in one pixel must be found in the patch of its place, and nowhere else."
     require(verdicts.pop("the right cut"), message)
     for name, passed in verdicts.items():
-        require(not passed, f"{name} passes: put ink into one pixel, and ask which patch has it; at every place.")
+        hint = "put ink into one pixel, and ask which patch has it, and where in the patch; at every place."
+        require(not passed, f"{name} passes: {hint}")
     return "one pixel of ink at a time, and nothing can be in the wrong place."
 
 
 @exercise
 def check_rolled_out(answer):
     """Exercise 5: `rolled_out(weights)`, `[layers, heads, n, n] -> [n, n]`, half of each layer from the residual."""
-    weights = torch.softmax(3 * _normal(3, 2, 5, 5), dim=-1)
+    weights = torch.softmax(3 * _normal(3, 2, 5, 5), dim=-1).float()  # as a model's: they meet torch.eye(5)
     got = run(answer, weights)
     require_shape(got, (5, 5), "the rollout", hint="the mean over the heads, then a product over the layers.")
     mixed = weights.mean(dim=1)
     halves = 0.5 * torch.eye(5) + 0.5 * mixed
+    each = 0.5 * torch.eye(5) + 0.5 * weights  # the heads apart
+    over_layers = 0.5 * torch.eye(5) + 0.5 * weights.mean(dim=0)
     for mistake, message in (
         (mixed[2] @ mixed[1] @ mixed[0], "the residual is missing: half of what a layer hands on is what came."),
         (halves[0] @ halves[1] @ halves[2], "the layers are the wrong way round: the last one stands on the left."),
         (halves[2] * halves[1] * halves[0], "`*` multiplies entry by entry: the layers are a matrix product."),
         (halves.mean(dim=0), "the layers follow each other: multiply, do not average."),
         (halves[2], "this is the last layer alone."),
+        (
+            (each[2] @ each[1] @ each[0]).mean(dim=0),
+            "the mean over the heads comes first, in each layer: then multiply.",
+        ),
+        (over_layers[1] @ over_layers[0], "the mean is over the heads, axis 1: yours is over the layers."),
     ):
         require(not same_values(got, mistake), message)
     rows = as_array(got, "the rollout").sum(axis=-1)

@@ -37,6 +37,17 @@ def pixel_by_pixel(cut):
         for column in range(6):
             image = torch.zeros(1, 6, 6, 1)
             image[0, row, column] = 1.0
+            where = [row // 2 * 3 + column // 2, row % 2 * 2 + column % 2]
+            if cut(image, 2)[0].nonzero().tolist() != [where]:
+                return False
+    return True
+
+
+def which_patch_only(cut):
+    for row in range(6):
+        for column in range(6):
+            image = torch.zeros(1, 6, 6, 1)
+            image[0, row, column] = 1.0
             inked = cut(image, 2)[0].any(dim=-1).nonzero()[:, 0].tolist()
             if inked != [row // 2 * 3 + column // 2]:
                 return False
@@ -46,6 +57,12 @@ def pixel_by_pixel(cut):
 def first_patch_only(cut):
     image = torch.arange(36.0).view(1, 6, 6, 1)
     return cut(image, 2)[0, 0].tolist() == [0, 1, 6, 7]
+
+
+def numbered(cut):  # with integers
+    corners = [row * 12 + column * 2 for row in range(3) for column in range(3)]
+    image = torch.arange(36).view(1, 6, 6, 1)
+    return cut(image, 2)[0].tolist() == [[one, one + 1, one + 6, one + 7] for one in corners]
 
 
 def right_shape(cut):
@@ -59,6 +76,23 @@ def rolled_out(weights):
     return shares
 
 
+def plain_identity(weights):
+    shares = torch.eye(weights.shape[-1])
+    for layer in weights.mean(dim=1):
+        shares = (0.5 * torch.eye(len(shares)) + 0.5 * layer) @ shares
+    return shares
+
+
+def heads_apart(weights):
+    each = 0.5 * torch.eye(5) + 0.5 * weights
+    return (each[2] @ each[1] @ each[0]).mean(dim=0)
+
+
+def front_of_a_wide_one(side, d):
+    waves = attn.sinusoidal_positions(side, d)[:, : d // 2]
+    return torch.cat([waves.repeat_interleave(side, dim=0), waves.repeat(side, 1)], dim=1)
+
+
 def halves(weights):
     return 0.5 * torch.eye(5) + 0.5 * weights.mean(dim=1)
 
@@ -70,8 +104,10 @@ ANSWERS = [
     (ex.check_row_and_column, (row_and_column,)),
     (ex.check_row_and_column, (lambda side, d: row_and_column(side, d).double().numpy(),)),
     (ex.check_cuts_squares, (pixel_by_pixel,)),
+    (ex.check_cuts_squares, (numbered,)),
     (ex.check_cuts_squares, (lambda cut: torch.equal(cut(x := torch.rand(2, 6, 6, 3), 2), attn.image_patches(x, 2)),)),
     (ex.check_rolled_out, (rolled_out,)),
+    (ex.check_rolled_out, (plain_identity,)),
     (ex.check_rolled_out, (lambda w: halves(w)[2] @ halves(w)[1] @ halves(w)[0],)),
 ]
 
@@ -95,11 +131,13 @@ MISTAKES = [
     (ex.check_put_together, (lambda x, p: put_together(x, p, (0, 2, 3, 1, 4, 5)),), "down the columns"),
     (ex.check_put_together, (lambda x, p: put_together(x, p, (0, 1, 4, 2, 3, 5)),), "turned over"),
     (ex.check_put_together, (lambda x, p: put_together(x, p, (0, 3, 1, 4, 2, 5)),), "the other way round"),
+    (ex.check_put_together, (lambda x, p: put_together(x, p).permute(0, 3, 1, 2),), "channels must come last"),
     (ex.check_put_together, (lambda x, p: x,), "the shape is (2, 9, 12)"),
     (ex.check_put_together, (lambda x, p: 2 * put_together(x, p),), "change two axes"),
     (ex.check_put_together, (lambda x, p: put_together(x, 2)[..., :3],), "your code raised"),
     (ex.check_row_and_column, (swapped,), "first half must be of the row"),
     (ex.check_row_and_column, (added,), "not to be added"),
+    (ex.check_row_and_column, (front_of_a_wide_one,), "the first d / 2 numbers of a position of width d"),
     (ex.check_row_and_column, (lambda side, d: attn.sinusoidal_positions(side * side, d),), "in the sequence"),
     (ex.check_row_and_column, (lambda side, d: row_and_column(side, d)[:, : d // 2],), "the shape is (9, 4)"),
     (ex.check_row_and_column, (lambda side, d: 2 * row_and_column(side, d),), "d / 2 waves of the row"),
@@ -109,12 +147,15 @@ MISTAKES = [
     (ex.check_cuts_squares, (lambda cut: True,), "which cuts strips, passes"),
     (ex.check_cuts_squares, (right_shape,), "which cuts strips, passes"),
     (ex.check_cuts_squares, (first_patch_only,), "column by column passes"),
+    (ex.check_cuts_squares, (which_patch_only,), "column by column inside, passes"),
     (ex.check_cuts_squares, (lambda cut: torch.ones(2),), "return True or False"),
     (ex.check_rolled_out, (lambda w: w.mean(1)[2] @ w.mean(1)[1] @ w.mean(1)[0],), "residual is missing"),
     (ex.check_rolled_out, (lambda w: halves(w)[0] @ halves(w)[1] @ halves(w)[2],), "wrong way round"),
     (ex.check_rolled_out, (lambda w: halves(w).prod(dim=0),), "entry by entry"),
     (ex.check_rolled_out, (lambda w: halves(w).mean(dim=0),), "do not average"),
     (ex.check_rolled_out, (lambda w: halves(w)[2],), "last layer alone"),
+    (ex.check_rolled_out, (heads_apart,), "over the heads comes first"),
+    (ex.check_rolled_out, (lambda w: rolled_out(w.transpose(0, 1)),), "yours is over the layers"),
     (ex.check_rolled_out, (lambda w: 2 * rolled_out(w),), "sum to 1"),
     (ex.check_rolled_out, (lambda w: torch.eye(5),), "A_3 A_2 A_1"),
     (ex.check_rolled_out, (lambda w: w.mean(dim=0),), "the shape is (2, 5, 5)"),
