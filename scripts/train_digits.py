@@ -62,6 +62,7 @@ SIZES = (64, 128, 256, 512, 1029)
 
 QUESTIONS: dict[str, list[Settings]] = {
     "model": [MAIN, CONVOLUTION, LOGISTIC, NEIGHBOURS],
+    "frameworks": [MAIN, CONVOLUTION],  # what scripts/train_digits_keras.py trains as well
     "patch": [replace(MAIN, patch_size=size) for size in (1, 2, 4)],
     "positions": [replace(MAIN, positions=kind) for kind in POSITIONS] + [replace(MAIN, position_std=0.02)],
     "heads": [replace(MAIN, num_heads=heads) for heads in (1, 2, 4, 8)],

@@ -44,12 +44,26 @@ def split() -> tuple[Digits, Digits, Digits]:
     return tuple(Digits(*part) for part in parts)
 
 
-def results() -> list[dict]:
-    """What `scripts/train_digits.py` wrote: a row for each training, with all settings.
+RESULTS = {
+    "parts": "digits_results.json",
+    "torch": "digits_torch_results.json",
+    "keras": "digits_keras_results.json",
+}
 
-    The file was made once and is not made again by anything that reads it; scripts/results/digits says how.
+
+def results(of: str = "parts") -> list[dict]:
+    """A row for each training that the scripts did, with all settings.
+
+    of: "parts", what `scripts/train_digits.py` found with one part changed at a time, three seeds each; "torch", the
+    transformer and the convolution with eight seeds, of the same script; "keras", the same two of
+    `scripts/train_digits_keras.py`.
+
+    The files were made once and are not made again by anything that reads them; scripts/results says how.
+    Raises ValueError for another word.
     """
-    return json.loads(files("attnlib.data").joinpath("digits_results.json").read_text(encoding="utf-8"))
+    if of not in RESULTS:
+        raise ValueError(f"of must be one of {', '.join(RESULTS)}: got {of!r}")
+    return json.loads(files("attnlib.data").joinpath(RESULTS[of]).read_text(encoding="utf-8"))
 
 
 @lru_cache

@@ -46,3 +46,10 @@ def test_without_scikit_learn(monkeypatch):
     with pytest.raises(ImportError, match="digits need scikit-learn"):
         digits.load()
     digits._digits.cache_clear()
+
+
+def test_there_are_three_sets_of_results():
+    assert [len(digits.results(of)) for of in ("parts", "torch", "keras")] == [132, 16, 16]
+    assert digits.results() == digits.results("parts")
+    with pytest.raises(ValueError, match="of must be one of parts, torch, keras: got 'jax'"):
+        digits.results("jax")
