@@ -64,7 +64,11 @@ def head_similarity(weights: Any, mask: Any = None) -> np.ndarray:
     weights, allowed = _weights(weights, mask)
     if weights.ndim < 3:
         raise ValueError(f"weights must be [..., num_heads, q_len, k_len]: got shape {weights.shape}")
-    common = np.minimum(weights[..., :, None, :, :], weights[..., None, :, :, :]).sum(axis=-1)  # [..., h, h, q_len]
+    heads = weights.shape[-3]
+    common = np.empty((*weights.shape[:-3], heads, heads, weights.shape[-2]))
+    for i in range(heads):  # one after the other: all pairs at once would hold num_heads times the weights
+        common[..., i, i:, :] = np.minimum(weights[..., i : i + 1, :, :], weights[..., i:, :, :]).sum(axis=-1)
+        common[..., i:, i, :] = common[..., i, i:, :]
     choice = allowed.sum(axis=-1) > 1  # [..., h, q_len]
     return _mean(common, choice[..., :, None, :] & choice[..., None, :, :], axis=-1)
 

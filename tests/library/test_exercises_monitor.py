@@ -85,6 +85,10 @@ def holds_the_graph(layer, seen):
     return layer.register_forward_hook(lambda layer, args, output: seen.append(output.norm()))
 
 
+def holds_the_output(layer, seen):
+    return layer.register_forward_hook(lambda layer, args, output: seen.append(output.detach()))
+
+
 def no_handle(layer, seen):
     watch(layer, seen)
 
@@ -113,6 +117,7 @@ def raises(layer, seen):
 ANSWERS = [
     (ex.check_entropy, (1 / 3,)),
     (ex.check_entropy, (math.log(2) / math.log(8),)),
+    (ex.check_entropy, (0.33,)),  # with a pencil
     (ex.check_outside, (0.2, 39)),
     (ex.check_first_alarm, (first_alarm,)),
     (ex.check_sinks, (sinks,)),
@@ -151,6 +156,7 @@ MISTAKES = [
     (ex.check_watch, (returns_the_norm,), "takes its place"),
     (ex.check_watch, (changes_a_little,), "takes its place"),
     (ex.check_watch, (holds_the_graph,), "holds on to the whole graph"),
+    (ex.check_watch, (holds_the_output,), "keeps the whole output"),
     (ex.check_watch, (no_handle,), "return the handle"),
     (ex.check_watch, (nothing_appended,), "one call must append one number: found 0"),
     (ex.check_watch, (another_handle,), "the hook still runs"),

@@ -1,6 +1,7 @@
 """What tells well attention from sick: values one knows beforehand, what must not matter, and what must be refused."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -142,6 +143,18 @@ def test_summary_of_queries_that_count():
     np.testing.assert_allclose(found["outside"], both[..., 0].mean())
     np.testing.assert_allclose(found["rank"], measures.effective_rank(tokens, real).mean())
     assert found["largest"].max() == max(np.abs(scores[0]).max(), np.abs(scores[1][:, :3]).max())
+
+
+def test_the_memory_of_a_look_does_not_grow_with_the_square_of_the_heads():
+    def peak(heads):
+        scores = np.random.default_rng(0).normal(size=(1, heads, 64, 64))
+        tracemalloc.start()
+        measures.summary(scores)
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return held / scores.nbytes
+
+    assert peak(32) < 1.2 * peak(4)
 
 
 def test_one_head_has_no_similarity_and_names_depend_on_what_is_given():
