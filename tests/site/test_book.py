@@ -6,6 +6,7 @@ import json
 import re
 
 import page_checks
+import pytest
 import site_files
 from link_checks import broken_links
 
@@ -91,3 +92,16 @@ def test_the_map_lists_every_chapter_with_its_reading_time():
             minutes = re.search(r"Reading time\W+(?:about )?(\d+) minutes", opening)
             chapters[path.relative_to(BOOK).as_posix()] = minutes[1] if minutes else "not said"
     assert listed == chapters
+
+
+@pytest.mark.parametrize("part", ["theory", "numpy", "pytorch", "tensorflow", "practice"])
+def test_the_page_of_a_part_lists_its_chapters_in_order_and_adds_up_their_minutes(part):
+    text = (BOOK / part / "index.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\d\. \[[^\]]+\]\((\w+\.ipynb)\)\s\((\d+) min\)", text, re.MULTILINE)
+    minutes = dict(re.findall(rf"\]\({part}/(\w+\.ipynb)\) \((\d+) min\)", (BOOK / "index.md").read_text("utf-8")))
+    in_order = [site_files.source(page) for page in site_files.pages()]
+    assert [name for name, _ in listed] == [
+        p.name for p in in_order if p.parent == BOOK / part and p.suffix == ".ipynb"
+    ]
+    assert dict(listed) == minutes
+    assert int(re.search(r"In all (\d+) minutes", text)[1]) == sum(int(m) for m in minutes.values())
