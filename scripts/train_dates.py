@@ -53,11 +53,14 @@ class Settings:
 
 MAIN = Settings()
 RECURRENT = Settings(model="recurrent", positions="none", norm="none", depth=1)
-RIVALS = (RECURRENT, MAIN, replace(MAIN, positions="rotary", rate=0.024))
+ROTARY = replace(MAIN, positions="rotary", rate=0.024)
+RIVALS = (RECURRENT, MAIN, ROTARY)
+RATES = (0.006, 0.012, 0.024, 0.048)
 
 QUESTIONS: dict[str, list[Settings]] = {
-    "rate": [replace(model, rate=rate, seed=9) for model in RIVALS for rate in (0.006, 0.012, 0.024)],
+    "rate": [replace(model, rate=rate, seed=9) for model in RIVALS for rate in RATES],
     "rival": [replace(model, steps=steps) for steps in (300, 1200) for model in RIVALS],
+    "swapped": [replace(MAIN, rate=ROTARY.rate), replace(ROTARY, rate=MAIN.rate)],
     "batch": [replace(model, batch=batch) for batch in (32, 128) for model in RIVALS],
     "norm": [replace(MAIN, norm=norm, warm_up=warm_up) for norm in ("pre", "post") for warm_up in (0.1, 0.0)],
 }

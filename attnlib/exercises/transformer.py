@@ -45,6 +45,7 @@ def check_target_mask(answer):
     causal = place <= place[:, None]  # [n, n], a query along a row
     real = (place < lengths[:, None])[:, None]  # [b, 1, n]
     everyone = torch.ones(3, 1, 1, dtype=torch.bool)
+    require(not (as_array(got) < 0).any(), "return what may be attended, True and False, not numbers to be added.")
     for mistake, message in (
         (~(causal & real), "True must mean 'may attend': this is the other way round."),
         (causal & everyone, "padding can be seen."),
@@ -52,7 +53,7 @@ def check_target_mask(answer):
         (causal | real, "`|` lets a query see what either mask allows: both must allow it."),
         (causal.T & real, "a query sees the future and not the past: rows are queries, columns are keys."),
         (causal.tril(-1) & real, "a query must see its own place."),
-        (causal & real.mT, "the padding is taken from the rows: it is the *keys* that may be padding."),
+        (causal & real.mT, "whole rows are empty: hide the *keys* that are padding, and no row more."),
     ):
         require(not same_values(as_array(got).astype(bool), mistake), message)
     same(got, causal & real, "the mask", hint="the causal mask & the padding mask.")
@@ -151,8 +152,13 @@ def check_best(answer):
         (all_of(lambda p, n, a: p), "alpha changes nothing: divide by the length penalty."),
         (all_of(lambda p, n, a: p * ((5 + n) / 6) ** a), "log-probabilities are negative: divide, do not multiply."),
         (all_of(lambda p, n, a: p / n**a), "this divides by the length itself: the penalty is ((5 + n) / 6)^alpha."),
+        (all_of(lambda p, n, a: p / ((5 + n) / 6**a)), "the power is of the whole fraction: ((5 + n) / 6)**alpha."),
         (all_of(lambda p, n, a: math.exp(p) / ((5 + n) / 6) ** a), "divide the logarithms, not the probabilities."),
     ):
         require(got == right or got != mistake, message)
+    require(all(not isinstance(one, list) and one in range(4) for one in got), "return a place in the list, from 0 on.")
     require(got == right, f"for alpha = 0, 0.6, 1 and 3 the best are {right}, not {got}.")
+    for other, place in (([(-1.0, 4), (-1.118, 5)], 0), ([(-1.0, 4), (-1.105, 5)], 1)):  # as close as 5 + n tells apart
+        got = same_values(run(answer, other, 1.0), place)
+        require(got, f"of {other} the best for alpha = 1 is {place}: the penalty is ((5 + n) / 6)^alpha.")
     return "without a penalty the likeliest wins, with a large one the longest."

@@ -72,6 +72,7 @@ ANSWERS = [
     (ex.check_rate, (rate,)),
     (ex.check_rate, (lambda s, d, w: 1 / math.sqrt(d) * (s / w**1.5 if s < w else 1 / math.sqrt(s)),)),
     (ex.check_best, (best,)),
+    (ex.check_best, (lambda h, a: torch.tensor([p / ((5 + n) / 6) ** a for p, n in h]).argmax(),)),
 ]
 
 MISTAKES = [
@@ -90,7 +91,8 @@ MISTAKES = [
     (ex.check_target_mask, (lambda lengths, n: causal(n) | real(lengths, n),), "both must allow it"),
     (ex.check_target_mask, (lambda lengths, n: causal(n).T & real(lengths, n),), "rows are queries"),
     (ex.check_target_mask, (lambda lengths, n: causal(n).tril(-1) & real(lengths, n),), "its own place"),
-    (ex.check_target_mask, (lambda lengths, n: causal(n) & real(lengths, n).mT,), "taken from the rows"),
+    (ex.check_target_mask, (lambda lengths, n: causal(n) & real(lengths, n).mT,), "whole rows are empty"),
+    (ex.check_target_mask, (lambda lengths, n: (~target_mask(lengths, n)) * -1e9,), "not numbers to be added"),
     (ex.check_target_mask, (lambda lengths, n: torch.ones(3, n, n, dtype=torch.bool),), "padding mask"),
     (ex.check_target_mask, (lambda lengths, n: causal(n),), "the shape is (4, 4)"),
     (ex.check_leaks, (lambda f, x: not leaks(f, x),), "wrong way round"),
@@ -111,6 +113,11 @@ MISTAKES = [
     (ex.check_best, (lambda h, a: best(h, a, lambda p, n, a: p * ((5 + n) / 6) ** a),), "do not multiply"),
     (ex.check_best, (lambda h, a: best(h, a, lambda p, n, a: p / n**a),), "by the length itself"),
     (ex.check_best, (lambda h, a: best(h, a, lambda p, n, a: math.exp(p) / ((5 + n) / 6) ** a),), "the logarithms"),
+    (ex.check_best, (lambda h, a: best(h, a, lambda p, n, a: p / ((5 + n) / 6**a)),), "of the whole fraction"),
+    (ex.check_best, (lambda h, a: best(h, a, lambda p, n, a: p / ((4 + n) / 6) ** a),), "for alpha = 1 is 0"),
+    (ex.check_best, (lambda h, a: best(h, a, lambda p, n, a: p / ((6 + n) / 6) ** a),), "for alpha = 1 is 1"),
+    (ex.check_best, (lambda h, a: h[best(h, a)],), "a place in the list"),
+    (ex.check_best, (lambda h, a: 1 + best(h, a),), "a place in the list"),
     (ex.check_best, (lambda h, a: 2,), "the best are [3, 1, 0, 0], not [2, 2, 2, 2]"),
 ]
 

@@ -58,7 +58,7 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
 
 def test_the_questions_are_listed(capsys):
     assert script.main(["--list", "--only", "rival", "rate"]) == 0
-    assert capsys.readouterr().out == "rival: 6 rows, 18 trainings\nrate: 9 rows, 9 trainings\n"
+    assert capsys.readouterr().out == "rival: 6 rows, 18 trainings\nrate: 12 rows, 12 trainings\n"
 
 
 def test_right_is_right_in_every_character():
@@ -88,4 +88,4 @@ def test_the_rates_are_those_that_were_best_on_the_dates_to_choose_with():
     rows = [row for row in dates.transformer_results() if row["seed"] == 9]
     for one in script.RIVALS:
         tried = [row for row in rows if row["positions"] == one.positions]
-        assert len(tried) == 3 and max(tried, key=lambda row: row["exact"]["valid"])["rate"] == one.rate
+        assert len(tried) == 4 and max(tried, key=lambda row: row["exact"]["valid"])["rate"] == one.rate
