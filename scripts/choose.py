@@ -2,6 +2,7 @@
 
 python -m scripts.choose                    first the predictions, then all runs that are not yet in runs/choose
 python -m scripts.choose --part 0/2         half of the runs, beside another process that makes --part 1/2
+python -m scripts.choose --after            then local-p on dates with the rate that was not chosen, the same seeds
 python -m scripts.choose --collect FILE     all that was written, as one file: what attnlib/data/choose_results.json is
 python -m scripts.choose --list             how many runs there are
 
@@ -33,6 +34,7 @@ RATES = (0.01, 0.02)
 TRIAL = 100
 SEEDS = (0, 1, 2, 3, 4)
 N = 8000
+AFTER = {"year_first": 0.01, "day_first": 0.01}  # added when the results were known: task -> rate
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,6 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
     predictions = options.out / "predictions.json"
     if not predictions.exists():
         write(predictions, {"finished": now(), "chosen": {task: predict(task) for task in STEPS}})
+    if options.after:
+        for task, rate in AFTER.items():
+            file = options.out / f"after-{task}.json"
+            if not file.exists():
+                wanted = [settings(task, "local-p", seed, rate, "test") for seed in SEEDS]
+                write(file, [run(one) | {"finished": now()} for one in wanted])
+        return 0
     number, of = options.part
     mine = [(task, kind) for task in STEPS for kind in KINDS][number::of]
     file = options.out / f"runs-{number}-{of}.json"
@@ -74,7 +83,9 @@ def collected(folder: Path) -> dict:
     found = [one for file in folder.glob("runs-*.json") for one in json.loads(file.read_text(encoding="utf-8"))]
     found.sort(key=lambda run: (list(STEPS).index(run["task"]), KINDS.index(run["kind"]), run["part"], run["seed"]))
     predictions = json.loads((folder / "predictions.json").read_text(encoding="utf-8"))
-    return {"predictions": predictions, "runs": found}
+    files_after = [folder / f"after-{task}.json" for task in AFTER]
+    after = [one for file in files_after if file.exists() for one in json.loads(file.read_text(encoding="utf-8"))]
+    return {"predictions": predictions, "runs": found, "after": after}
 
 
 def settings(task: str, kind: str, seed: int, rate: float, part: str) -> dict:
@@ -122,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--part", type=_part, default=(0, 1), metavar="I/N", help="the I-th of N shares (0/1)")
     parser.add_argument("--out", type=Path, default=Path("runs/choose"), help="where results go (runs/choose)")
     parser.add_argument("--collect", type=Path, metavar="FILE", help="write what there is into one file")
+    parser.add_argument("--after", action="store_true", help="make the runs that were added when the sweep was over")
     parser.add_argument("--list", action="store_true", help="say what would be run")
     return parser
 

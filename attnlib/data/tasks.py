@@ -80,6 +80,8 @@ def encode(task: Task, examples: Iterable[Example], *, end: bool = True) -> tupl
 def results() -> dict:
     """What `scripts/choose.py` wrote: the `predictions` and when they were made, and `runs`, a row for each.
 
+    `after` are runs that were added when the results of the others were known.
+
     The file was made once and is not made again by anything that reads it; scripts/results/choose says how.
     """
     return json.loads(files("attnlib.data").joinpath("choose_results.json").read_text(encoding="utf-8"))

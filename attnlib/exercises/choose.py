@@ -12,7 +12,8 @@ def check_share(answer):
     for mistake, message in (
         (1 / 2, "that is how it was shared before the first round, when the table was even."),
         (1.0, "`b` writes nothing but `Y`, but `a` may have written it too: its entry is not zero."),
-        (1 / 3, "that is `a`'s share."),
+        (1 / 3, "that is `a`'s entry of the table; divide an entry by the sum of the entries of `a` and `b`."),
+        (1 / 4, "that is `a`'s share."),
         (3 / 2, "that is a count; divide by the counts of the row first, and a share is at most 1."),
     ):
         require(not same_values(answer, mistake), message)
@@ -62,7 +63,9 @@ def check_back(answer):
         "one block back": [6, 7, 8, 9, 0, 1],
         "equal": [2, 2, 2],
     }
-    got = {name: float(np.asarray(run(answer, np.array(places)))) for name, places in cases.items()}
+    got = {name: run(answer, np.array(places)) for name, places in cases.items()}
+    for share in got.values():
+        require_shape(share, (), "the share", hint="one number for all pairs of steps.")
     neighbours = np.mean(np.diff(cases["one block back"]) < 0)
     message = "compare all pairs of steps, not only neighbours: a block that is moved shows in one pair of neighbours."
     require(not same_values(got["one block back"], neighbours), message)
@@ -86,8 +89,11 @@ def check_interval(answer):
     a = np.array([0.31, 0.22, 0.41, 0.27, 0.35])
     b = np.array([0.28, 0.20, 0.37, 0.26, 0.30])
     got = run(answer, a, b)
+    got = list(got) if isinstance(got, np.ndarray) and got.ndim else got
     pair = isinstance(got, tuple | list) and len(got) == 2
     require(pair, "return two numbers, `mean, half`.")
+    for number, name in zip(got, ("the mean", "half the width"), strict=True):
+        require_shape(number, (), name, hint="one number for all seeds.")
     d = a - b
     t = 2.7764451
     mean, half = (float(np.asarray(one)) for one in got)

@@ -63,3 +63,15 @@ def test_the_runs_are_counted(capsys):
 
 def test_a_prediction_is_made_from_the_examples_to_train_on():
     assert script.predict("language") == "none"
+
+
+def test_runs_that_are_added_stand_apart(instant, tmp_path):
+    for _ in range(2):
+        assert script.main(["--out", str(tmp_path), "--after"]) == 0
+    assert [(one["task"], one["kind"], one["rate"], one["part"]) for one in instant] == [
+        (task, "local-p", rate, "test") for task, rate in script.AFTER.items() for _ in script.SEEDS
+    ]
+    script.main(["--out", str(tmp_path), "--part", "0/16"])
+    script.main(["--out", str(tmp_path), "--collect", str(tmp_path / "all.json")])
+    found = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
+    assert [one["seed"] for one in found["after"]] == 2 * list(script.SEEDS) and len(found["runs"]) == 2 + 5

@@ -77,3 +77,5 @@ def test_the_stored_sweep_is_whole():
     for one in runs:  # the rate was chosen on other seeds and other examples
         assert one["rate"] == min(trials[one["task"], one["kind"]])[1]
         assert one["seed"] != 100 and stored["predictions"]["finished"] < one["finished"]
+    last = max(one["finished"] for one in stored["runs"])
+    assert len(stored["after"]) == 10 and all(one["finished"] > last for one in stored["after"])
