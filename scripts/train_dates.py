@@ -62,7 +62,12 @@ QUESTIONS: dict[str, list[Settings]] = {
     "rival": [replace(model, steps=steps) for steps in (300, 1200) for model in RIVALS],
     "swapped": [replace(MAIN, rate=ROTARY.rate), replace(ROTARY, rate=MAIN.rate)],
     "batch": [replace(model, batch=batch) for batch in (32, 128) for model in RIVALS],
-    "norm": [replace(MAIN, norm=norm, warm_up=warm_up) for norm in ("pre", "post") for warm_up in (0.1, 0.0)],
+    "norm": [
+        replace(MAIN, norm=norm, warm_up=warm_up, rate=rate)
+        for rate in (MAIN.rate, MAIN.rate / 2)
+        for norm in ("pre", "post")
+        for warm_up in (0.1, 0.0)
+    ],
 }
 
 
