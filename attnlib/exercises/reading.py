@@ -35,7 +35,7 @@ def check_other_weights(answer):
     require(got.min() > -1e-9, f"a weight is negative, {got.min():.3g}: take a shorter step.")
     same(got @ values, weights @ values, "the output", hint="step along a direction that `values.T` maps to 0.")
     moved = np.abs(got - weights).sum() / 2
-    require(moved > 0.05, f"only {moved:.1%} of the weight has moved: go on until a weight reaches 0.")
+    require(got.min() < 1e-6, f"{moved:.1%} of the weight has moved and none is 0 yet: go on until a weight reaches 0.")
     return f"{moved:.0%} of the weight has moved, and no output tells."
 
 
@@ -64,6 +64,10 @@ def check_integrated_gradients(answer):
         (_slope(x) * (x - baseline), "this is the gradient at x alone: take it at points along the whole way."),
         (_slope(x) * x, "this is input times gradient: take the gradient at points along the whole way."),
         (from_zero, "the way begins at `baseline`, which need not be 0."),
+        (
+            (_slope(path.flatten(0, 1)).view(path.shape) * fractions[:, None, None]).mean(0) * (x - baseline),
+            "take the gradient by the point on the way, not by x: that brings in a factor t.",
+        ),
         (-right, "the signs are reversed: the way goes from the baseline to x."),
     ):
         require(not same_values(got, mistake, tolerance=2e-2), message)
@@ -85,7 +89,7 @@ def check_leave_one_out(answer):
         x = table[words]
         return x.sum(-1) + (x[:, 1:] * x[:, :-1]).sum(-1)
 
-    words = torch.tensor([[1, 4, 2, 4], [4, 3, 1, 2]])
+    words = torch.tensor([[1, 4, 2, 4], [2, 1, 2, 0]])  # scores above and below 0
     blank = 3  # not 0: what erases a word is an argument
 
     def drops(blank, *, cumulative=False):
@@ -108,6 +112,14 @@ def check_leave_one_out(answer):
         (drops(0), "write `blank` in the place of the word, not 0."),
         (shorter, "the other words must stay where they are: put `blank` in its place."),
         (model(words)[:, None] - right, "this is the score without the word: subtract it from the score with all."),
+        (
+            torch.zeros_like(right),
+            "every drop is 0: take the score with all words before any is erased, and erase in a copy.",
+        ),
+        (
+            right * model(words).sign()[:, None],
+            "by how much each word raises the score is asked, whichever side the answer is on.",
+        ),
         (right.abs(), "keep the sign: a word can speak against the answer."),
     ):
         require(not same_values(got, mistake), message)
