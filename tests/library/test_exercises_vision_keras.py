@@ -51,6 +51,14 @@ def same_order(x, y, alter, batch):
     return shuffled.repeat().batch(batch).map(altered(alter))
 
 
+def rest_dropped(x, y, alter, batch):
+    return slices(x, y).shuffle(len(y)).batch(batch, drop_remainder=True).repeat().map(altered(alter))
+
+
+def buffer_of(size):
+    return lambda x, y, f, b: slices(x, y).shuffle(size).repeat().batch(b).map(altered(f))
+
+
 def steady(model, pictures):
     return asked_twice(model, pictures) and asked_alone(model, pictures)
 
@@ -86,6 +94,7 @@ ANSWERS = [
     (ex.check_pipeline, (pipeline,)),
     (ex.check_pipeline, (lambda *a: pipeline(*a).prefetch(2),)),
     (ex.check_pipeline, (lambda x, y, f, b: slices(x, y).cache().shuffle(99).repeat().batch(b).map(altered(f)),)),
+    (ex.check_pipeline, (lambda x, y, f, b: slices(x, y).shuffle(len(y)).batch(b).map(altered(f)).repeat(),)),
     (ex.check_steady, (steady,)),
     (ex.check_steady, (asked_alone,)),  # which asks each picture twice as well
     (ex.check_view, (view,)),
@@ -120,10 +129,13 @@ MISTAKES = [
     (ex.check_pipeline, (lambda x, y, f, b: slices(x, y).batch(b).shuffle(9).repeat().map(altered(f)),), "together in"),
     (ex.check_pipeline, (lambda x, y, f, b: slices(x, y).shuffle(99).repeat().batch(b),), "`alter` is not used"),
     (ex.check_pipeline, (cached,), "altered once"),
-    (ex.check_pipeline, (lambda x, y, f, b: slices(x, y).shuffle(4).repeat().batch(b).map(altered(f)),), "too small"),
+    (ex.check_pipeline, (buffer_of(4),), "too small"),
+    (ex.check_pipeline, (buffer_of(16),), "too small"),
+    (ex.check_pipeline, (rest_dropped,), "a pass loses some"),
     (ex.check_steady, (lambda m, x: not steady(m, x),), "wrong way round"),
     (ex.check_steady, (lambda m, x: False,), "is called unsteady"),
     (ex.check_steady, (lambda m, x: True,), "it twice"),
+    (ex.check_steady, (lambda m, x: steady(lambda p: m(p, training=False), x),), "left on"),
     (ex.check_steady, (asked_twice,), "one picture at a time"),
     (ex.check_steady, (lambda m, x: m(x),), "return True or False"),
     (ex.check_view, (lambda model: 3,), "return a keras.Model"),
