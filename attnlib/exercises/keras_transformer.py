@@ -1,10 +1,12 @@
 """Checks for the exercises of "A transformer in Keras" (book/tensorflow/transformer.ipynb)."""
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from attnlib.exercises._answers import exercise, require, require_shape, run, same, same_values
+from attnlib.exercises._answers import NotYet, exercise, require, require_shape, run, same, same_values
 
 
 @exercise
@@ -22,20 +24,24 @@ def check_parameters(with_8, with_16):
         (512 * 512 + 512, "this is one projection: queries, keys, values and the output have one each."),
     ):
         require(not same_values(with_8, mistake, tolerance=1e-9), message)
-    hint = "four matrices of 512 × 512, and four biases."
-    same(with_8, matrices + 4 * 512, "with 8 heads", hint=hint, tolerance=1e-9)
+    message = "with 8 heads: not this number. Add up four matrices of 512 × 512, and four biases."
+    require(same_values(with_8, matrices + 4 * 512, tolerance=1e-9), message)
     message = "more heads cut the same 512 entries into narrower slices: the matrices stay as they are."
     require(not same_values(with_16, 2 * (matrices + 4 * 512), tolerance=1e-9), message)
-    same(with_16, matrices + 4 * 512, "with 16 heads", hint="how wide is a head now?", tolerance=1e-9)
+    message = "with 16 heads: not this number. How wide is a head now, and how wide are all of them together?"
+    require(same_values(with_16, matrices + 4 * 512, tolerance=1e-9), message)
     return "1,050,624, however many heads: a head is a slice, not a layer of its own."
 
 
 @exercise
 def check_attention_mask(answer):
     """Exercise 2: `attention_mask(ids)`, `[b, n] -> [b, n, n]`, boolean, causal, and no padded key."""
-    ids = np.array([[5, 3, 7, 0, 0], [4, 0, 0, 0, 0], [9, 8, 7, 6, 5]])
+    ids = np.array([[5, 3, 7, 0, 0], [0, 0, 4, 6, 2], [9, 8, 7, 6, 5]])  # also padded in front, as some do
     real, earlier = ids != 0, np.tri(5, dtype=bool)
+    right = earlier & real[:, None, :]
     got = run(answer, ids)
+    if same_values(got, right & real[:, :, None]):  # what padding itself sees does not matter: nobody reads it
+        got = right
     require(
         not same_values(got, np.broadcast_to(earlier, (3, 5, 5))),
         "this is the causal mask alone: a padded key may still be looked at.",
@@ -47,17 +53,21 @@ def check_attention_mask(answer):
     require(getattr(got, "shape", None) != (5, 5), "one mask for each text: [b, n, n], since each has its own padding.")
     require_shape(got, (3, 5, 5), "the mask", hint="Queries along the rows, keys along the columns, for each text.")
     for mistake, message in (
-        (~(earlier & real[:, None, :]), "the wrong way round: in Keras, as in this book, True means *may* attend."),
+        (~right, "the wrong way round: in Keras, as in this book, True means *may* attend."),
         (
             earlier & real[:, :, None],
             "the padding is on the axis of the queries: it is keys that nobody may look at.",
         ),
+        (np.swapaxes(right, 1, 2), "queries along the rows, keys along the columns: this is the other way round."),
+        (real[:, None, :] & real[:, :, None], "this leaves out the padding, but a token sees later tokens too."),
         (earlier.T & real[:, None, :], "a token sees itself and what comes *after* it: turn the triangle."),
         (np.tri(5, k=-1, dtype=bool) & real[:, None, :], "a token must see itself: the diagonal belongs to the mask."),
         (earlier | real[:, None, :], "a key must be earlier *and* real: combine the two with `&`."),
     ):
         require(not same_values(got, mistake), message)
-    same(got, earlier & real[:, None, :], "the mask", hint="earlier [n, n], and real [b, 1, n].")
+    same(got, right, "the mask", hint="earlier [n, n], and real [b, 1, n].")
+    shorter = run(answer, ids[2:, :3])
+    same(shorter, earlier[None, :3, :3], "the mask of a shorter text", hint="take n from `ids`.")
     return "made from the numbers themselves, it depends on no layer's memory."
 
 
@@ -67,16 +77,22 @@ def check_scaled(answer):
     require(isinstance(answer, type) and issubclass(answer, layers.Layer), "a class that inherits from `layers.Layer`.")
     message = "it has no `call` yet: replace the `...`."
     require(answer.call is not layers.Layer.call, message)
-    layer = run(answer, 3.0)
+    message = "it has no `__init__` yet: one that takes `factor`, and hands the rest to `super()`."
+    require(answer.__init__ is not layers.Layer.__init__, message)
     x = layers.Embedding(10, 4, mask_zero=True)(np.array([[5, 3, 0]]))
-    got = run(layer, x)
-    same(got, 3.0 * x, "its output", hint="x times the factor.")
+    with warnings.catch_warnings():  # Keras's own warning of a lost mask: the message below says more
+        warnings.simplefilter("ignore")
+        for factor in (0.5, 3.0):
+            layer = run(answer, factor)
+            got = _called(layer, x)
+            same(got, factor * x, "its output", hint="x times the factor.")
     mask = getattr(got, "_keras_mask", None)
-    require(mask is not None, "the mask is lost: say `self.supports_masking = True` in `__init__`.")
+    message = "the mask is lost: say `self.supports_masking = True` in `__init__`, after `super().__init__(...)`."
+    require(mask is not None, message)
     same(mask, np.array([[True, True, False]]), "the mask", hint="hand on the one that came.")
     config = run(layer.get_config)
     message = "`get_config` does not say the factor: a loaded layer could not know it."
-    require("factor" in config, message)
+    require(isinstance(config, dict) and set(config) - set(layers.Layer().get_config()), message)
     message = "begin from `super().get_config()`: name and dtype belong to it as well."
     require({"name", "trainable", "dtype"} <= set(config), message)
     try:
@@ -86,6 +102,14 @@ def check_scaled(answer):
     same(run(copy, x), 3.0 * x, "the output of the copy", hint="`__init__` must use the factor that it is given.")
     require(copy.name == layer.name, "the copy has another name: pass `**kwargs` on to `super().__init__`.")
     return "it keeps the mask, and comes back as it was."
+
+
+def _called(layer, x):
+    try:
+        return run(layer, x)
+    except NotYet as problem:  # Keras stumbles over a `call` without `return`, and does not say so
+        require("weak reference" not in str(problem), "`call` returned nothing: end it with `return`.")
+        raise
 
 
 @exercise
@@ -125,12 +149,13 @@ def check_lost_at(answer):
         return x
 
     dense = layers.Dense(4)
-    got = run(answer, [embed, dense, bare, dense], ids)
-    require(not same_values(got, 3), "the *last* without a mask was returned: stop at the first.")
+    got = run(answer, [embed, dense, bare, dense, dense], ids)
+    require(not same_values(got, 4), "the *last* without a mask was returned: stop at the first.")
+    require(not same_values(got, 3), "the step after it: the first step has the index 0.")
     message = "the step before it: count from 0, and let each step take what the one before it returned."
     require(not same_values(got, 1), message)
     same(got, 2, "the step", hint="look at the result of each step.")
-    same(run(answer, [bare, dense], ids), 0, "where the first step gives no mask")
+    same(run(answer, [bare, layers.Dense(4)], ids), 0, "where the first step gives no mask")
     same(run(answer, [embed, dense], ids), -1, "where no mask is lost", hint="then the answer is -1.")
     found = run(answer, [embed, bare, remade], ids)
     same(found, 1, "where a mask is lost and made again", hint="the first result without a mask, not the last.")

@@ -39,7 +39,44 @@ class HandsOn(Scaled):
         return mask
 
 
+class Renamed(layers.Layer):
+    """The factor under another name: it comes back all the same."""
+
+    def __init__(self, scale, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+        self.supports_masking = True
+
+    def call(self, x):
+        return x * self.scale
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}
+
+
 class Stub(layers.Layer): ...
+
+
+class Bare(layers.Layer):
+    def call(self, x):
+        return 3.0 * x
+
+
+class Nothing(Scaled):
+    def call(self, x):
+        x * self.factor
+
+
+class Three(Scaled):
+    def call(self, x):
+        return 3.0 * x
+
+
+class TooEarly(Scaled):
+    def __init__(self, factor, **kwargs):
+        self.supports_masking = True
+        layers.Layer.__init__(self, **kwargs)
+        self.factor = factor
 
 
 class Added(Scaled):
@@ -80,7 +117,7 @@ class Nameless(Scaled):
 
 class Fixed(Scaled):
     def __init__(self, factor, name=None, **kwargs):
-        super().__init__(3.0 if name is None else 2.0, name=name, **kwargs)
+        super().__init__(factor if name is None else 2.0, name=name, **kwargs)
 
 
 def masked_loss(losses, real):
@@ -109,6 +146,14 @@ def lost_at(steps, x):
     return -1
 
 
+def all_first(steps, x):
+    bare = []
+    for step in steps:
+        x = step(x)
+        bare.append(getattr(x, "_keras_mask", None) is None)
+    return bare.index(True) if any(bare) else -1
+
+
 def lasting(steps, x):
     found = -1
     for number, step in enumerate(steps):
@@ -135,11 +180,14 @@ ANSWERS = [
     (ex.check_parameters, (RIGHT, RIGHT)),
     (ex.check_attention_mask, (attention_mask,)),
     (ex.check_attention_mask, (in_numpy,)),
+    (ex.check_attention_mask, (lambda ids: in_numpy(ids) & (ids != 0)[:, :, None],)),
     (ex.check_scaled, (Scaled,)),
+    (ex.check_scaled, (Renamed,)),
     (ex.check_scaled, (HandsOn,)),
     (ex.check_masked_loss, (masked_loss,)),
     (ex.check_masked_loss, (chosen,)),
     (ex.check_lost_at, (lost_at,)),
+    (ex.check_lost_at, (all_first,)),
 ]
 
 MISTAKES = [
@@ -150,13 +198,17 @@ MISTAKES = [
     (ex.check_parameters, (512 * 512 + 512, RIGHT), "this is one projection"),
     (ex.check_parameters, (RIGHT + 1, RIGHT), "four matrices of 512"),
     (ex.check_parameters, (RIGHT, 2 * RIGHT), "narrower slices"),
-    (ex.check_parameters, (RIGHT, RIGHT // 2), "how wide is a head"),
+    (ex.check_parameters, (RIGHT, RIGHT // 2), "How wide is a head"),
     (ex.check_attention_mask, (lambda ids: np.tri(5, dtype=bool)[None].repeat(3, 0),), "causal mask alone"),
     (ex.check_attention_mask, (lambda ids: np.tri(5, dtype=bool),), "one mask for each text"),
     (ex.check_attention_mask, (lambda ids: (ids != 0)[:, None, :],), "sees later tokens too"),
     (ex.check_attention_mask, (lambda ids: (ids != 0)[:, None, :] & np.ones((5, 5), bool),), "sees later tokens too"),
     (ex.check_attention_mask, (lambda ids: ~in_numpy(ids),), "the wrong way round"),
     (ex.check_attention_mask, (lambda ids: np.tri(5, dtype=bool) & (ids != 0)[:, :, None],), "axis of the queries"),
+    (ex.check_attention_mask, (lambda ids: in_numpy(ids).transpose(0, 2, 1),), "this is the other way round"),
+    (ex.check_attention_mask, (lambda ids: (ids != 0)[:, None] & (ids != 0)[:, :, None],), "sees later tokens too"),
+    (ex.check_attention_mask, (lambda ids: np.tri(5, dtype=bool) & (ids != 0)[:, None],), "your code raised"),
+    (ex.check_attention_mask, (lambda ids: np.tri(5, dtype=bool) & np.resize(ids != 0, (len(ids), 1, 5)),), "shorter"),
     (ex.check_attention_mask, (lambda ids: np.tri(5, dtype=bool).T & (ids != 0)[:, None],), "turn the triangle"),
     (ex.check_attention_mask, (lambda ids: np.tri(5, k=-1, dtype=bool) & (ids != 0)[:, None],), "the diagonal belongs"),
     (ex.check_attention_mask, (lambda ids: np.tri(5, dtype=bool) | (ids != 0)[:, None],), "earlier *and* real"),
@@ -165,6 +217,10 @@ MISTAKES = [
     (ex.check_attention_mask, (lambda ids: in_numpy(ids).astype(float),), "True and False are expected"),
     (ex.check_scaled, (lambda x: 3 * x,), "a class that inherits"),
     (ex.check_scaled, (Stub,), "no `call` yet"),
+    (ex.check_scaled, (Bare,), "no `__init__` yet"),
+    (ex.check_scaled, (Nothing,), "returned nothing"),
+    (ex.check_scaled, (Three,), "x times the factor"),
+    (ex.check_scaled, (TooEarly,), "after `super().__init__(...)`"),
     (ex.check_scaled, (Added,), "x times the factor"),
     (ex.check_scaled, (Maskless,), "the mask is lost"),
     (ex.check_scaled, (Everything,), "hand on the one that came"),
@@ -184,7 +240,7 @@ MISTAKES = [
     (ex.check_masked_loss, (lambda x, real: tf.reduce_mean(x[real]),), "divide_no_nan"),
     (ex.check_lost_at, (lasting,), "stop at the first"),
     (ex.check_lost_at, (before,), "count from 0"),
-    (ex.check_lost_at, (one_based,), "the *last* without a mask"),
+    (ex.check_lost_at, (one_based,), "the first step has the index 0"),
     (ex.check_lost_at, (lambda steps, x: 0,), "look at the result of each"),
     (ex.check_lost_at, (lambda steps, x: 2,), "where the first step gives no mask"),
     (ex.check_lost_at, (lambda steps, x: lost_at(steps, x) % len(steps),), "the answer is -1"),
