@@ -267,3 +267,20 @@ def test_mistakes_are_named(check, answers, says, capsys):
 def test_stubs_are_told_to_write_something(check, capsys):
     assert check(*(...,) * (2 if check is ex.check_parameters else 1)) is None
     assert "replace the `...`" in capsys.readouterr().out
+
+
+def test_a_call_that_returns_nothing_spoils_no_layer_that_is_called_later(capsys):
+    """Keras keeps masks in a record of its own; a mask of None in it makes every layer without a mask fail."""
+
+    class Forgets(layers.Layer):
+        def __init__(self, factor, **options):
+            super().__init__(**options)
+            self.supports_masking = True
+
+        def call(self, x):
+            x * 2
+
+    ex.check_scaled(Forgets)
+    assert "returned nothing" in capsys.readouterr().out
+    attention = layers.MultiHeadAttention(1, 2)
+    assert attention(tf.ones([1, 3, 2]), tf.ones([1, 3, 2])).shape == (1, 3, 2)
