@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from attnlib import diagnose
 from attnlib.data import tasks
+from scripts.result_files import write_json
 
 KINDS = ("none", "global", "local-m", "local-p")
 STEPS = {"sounds": 200, "year_first": 150, "day_first": 150, "language": 80}
@@ -45,17 +46,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
     if options.collect:
-        write(options.collect, collected(options.out))
+        write_json(options.collect, collected(options.out))
         return 0
     predictions = options.out / "predictions.json"
     if not predictions.exists():
-        write(predictions, {"finished": now(), "chosen": {task: predict(task) for task in STEPS}})
+        write_json(predictions, {"finished": now(), "chosen": {task: predict(task) for task in STEPS}})
     if options.after:
         for task, rate in AFTER.items():
             file = options.out / f"after-{task}.json"
             if not file.exists():
                 wanted = [settings(task, "local-p", seed, rate, "test") for seed in SEEDS]
-                write(file, [run(one) | {"finished": now()} for one in wanted])
+                write_json(file, [run(one) | {"finished": now()} for one in wanted])
         return 0
     number, of = options.part
     mine = [(task, kind) for task in STEPS for kind in KINDS][number::of]
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
             if all(done[name] == value for name, value in wanted.items()):
                 return done
         results.append(run(wanted) | {"finished": now()})
-        write(file, results)
+        write_json(file, results)
         return results[-1]
 
     for task, kind in tqdm(mine, unit="model", mininterval=5, dynamic_ncols=True):
@@ -115,12 +116,6 @@ def run(wanted: dict) -> dict:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def write(file: Path, content: object) -> None:
-    fresh = file.with_name(file.name + ".new")
-    fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(file)  # all of it or nothing
 
 
 def _part(text: str) -> tuple[int, int]:

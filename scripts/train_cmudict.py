@@ -14,7 +14,6 @@ them the result up to rounding, are those of one process.
 
 import argparse
 import io
-import json
 import math
 import os
 import platform
@@ -46,6 +45,7 @@ from attnlib.data.pronunciations import (
     subset,
 )
 from attnlib.models.seq2seq import KINDS, Seq2Seq
+from scripts.result_files import read, write_bytes, write_json
 
 READ, WRITE = Symbols(LETTERS), Symbols(PHONEMES)
 LENGTHS = ((1, 5), (6, 8), (9, 11), (12, 20))  # of words, in letters, that are also judged apart
@@ -222,10 +222,9 @@ def write(model: Seq2Seq, words: Iterable[str], batch: int = 512) -> dict[str, P
 
 def record(result: dict, file: Path) -> None:
     """Add a result to those of the same file; one of the same kind and seed is replaced."""
-    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    kept = [old for old in found if (old["kind"], old["seed"]) != (result["kind"], result["seed"])]
+    kept = [old for old in read(file) if (old["kind"], old["seed"]) != (result["kind"], result["seed"])]
     kept = sorted([*kept, result], key=lambda one: (one["seed"], KINDS.index(one["kind"])))
-    _write(file, (json.dumps(kept, indent=1) + "\n").encode())
+    write_json(file, kept)
 
 
 def _restore(file: Path, settings: Settings, model, optimiser) -> tuple[int, float]:
@@ -244,14 +243,7 @@ def _save(file: Path, settings: Settings, model, optimiser, step: int, seconds: 
     state |= {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    _write(file, buffer.getvalue())
-
-
-def _write(file: Path, content: bytes) -> None:
-    """All of it or nothing: whoever is interrupted leaves the old file as it was."""
-    fresh = file.with_name(file.name + ".new")
-    fresh.write_bytes(content)
-    os.replace(fresh, file)
+    write_bytes(file, buffer.getvalue())
 
 
 class _Log:

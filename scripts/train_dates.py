@@ -9,9 +9,7 @@ was cut off is begun anew; what is finished is added to `results.json` at once, 
 """
 
 import argparse
-import json
 import math
-import os
 import platform
 import sys
 import time
@@ -28,6 +26,7 @@ from tqdm import tqdm
 from attnlib.data.dates import Vocabulary, make_dates, split
 from attnlib.models.seq2seq import Seq2Seq
 from attnlib.models.transformer import Transformer
+from scripts.result_files import read, record
 
 CODES = ("de", "en_US", "es", "fi", "fr", "tr")
 FORMATS = ("long", "medium", "casual")
@@ -171,17 +170,6 @@ def exact(model: nn.Module, part: tuple[torch.Tensor, ...]) -> float:
 def settings(result: dict) -> Settings:
     """What a result is of."""
     return Settings(**{name: result[name] for name in asdict(MAIN)})
-
-
-def read(file: Path) -> list[dict]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-
-
-def record(result: dict, file: Path) -> None:
-    """Add a result to the file, all of it or nothing: whoever is interrupted leaves the old file as it was."""
-    fresh = file.with_name(file.name + ".new")
-    fresh.write_text(json.dumps([*read(file), result], indent=1) + "\n", encoding="utf-8")
-    os.replace(fresh, file)
 
 
 def _parser() -> argparse.ArgumentParser:

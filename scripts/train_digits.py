@@ -11,9 +11,7 @@ again.
 """
 
 import argparse
-import json
 import math
-import os
 import platform
 import sys
 import time
@@ -29,6 +27,7 @@ from tqdm import tqdm
 
 from attnlib.data import digits
 from attnlib.models.vision import POSITIONS, ConvNet, Scaled, Scrambled, VisionTransformer, shifted
+from scripts.result_files import read, record
 
 
 @dataclass(frozen=True)
@@ -203,17 +202,6 @@ def moved(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def settings(result: dict) -> Settings:
     """What a result is of."""
     return Settings(**{name: result[name] for name in asdict(MAIN) if name in result})
-
-
-def read(file: Path) -> list[dict]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-
-
-def record(result: dict, file: Path) -> None:
-    """Add a result to the file, all of it or nothing: whoever is interrupted leaves the old file as it was."""
-    fresh = file.with_name(file.name + ".new")
-    fresh.write_text(json.dumps([*read(file), result], indent=1) + "\n", encoding="utf-8")
-    os.replace(fresh, file)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import argparse
-import json
 import platform
 import sys
 import time
@@ -28,6 +27,7 @@ from tqdm import tqdm
 
 from attnlib.data import digits
 from attnlib.models import vision_keras as vision
+from scripts.result_files import read, record
 
 MODELS = {"transformer": vision.vision_transformer, "convolution": vision.conv_net}
 
@@ -81,17 +81,6 @@ def run(one: Settings) -> dict:
 def settings(result: dict) -> Settings:
     """What a result is of."""
     return Settings(**{name: result[name] for name in asdict(Settings())})
-
-
-def read(file: Path) -> list[dict]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-
-
-def record(result: dict, file: Path) -> None:
-    """Add a result to the file, all of it or nothing: whoever is interrupted leaves the old file as it was."""
-    fresh = file.with_name(file.name + ".new")
-    fresh.write_text(json.dumps([*read(file), result], indent=1) + "\n", encoding="utf-8")
-    os.replace(fresh, file)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -68,19 +68,6 @@ def test_other_settings_do_not_go_on_with_a_file(straight, parts):
         script.run(replace(TINY, rate=1e-4), parts, straight[0])
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    file = tmp_path / "kept"
-    file.write_bytes(b"old")
-
-    def broken(source, target):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(script.os, "replace", broken)
-    with pytest.raises(OSError, match="no space left"):
-        script._write(file, b"new")
-    assert file.read_bytes() == b"old"
-
-
 def test_batches_hold_every_pair_once_and_words_of_one_length(parts):
     train = script.pairs(parts[0])
     chunks = script.batches(train, TINY, 0)
