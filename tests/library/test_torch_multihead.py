@@ -62,6 +62,7 @@ def test_to_pytorch_and_back(bias):
     assert_close([module(x, x, x)[0]], [layer(x)])
     again = attn.MultiHeadAttention.from_torch(module)
     assert again.dropout == 0.25 and not again.training
+    assert again.state_dict().keys() == layer.state_dict().keys()  # no biases where there were none
     for name, p in layer.state_dict().items():
         assert torch.equal(again.state_dict()[name], p), name
     # A copy: what is done to the one does not reach the other.
@@ -172,6 +173,13 @@ def test_dropout_is_for_training(impl):
     # Weights are dropped without changing the mean.
     torch.testing.assert_close(many.mean(0, keepdim=True), plain(x, causal=True), rtol=0, atol=0.05)
     assert torch.equal(layer.eval()(x), plain(x))
+
+
+def test_dropout_leaves_the_mask_in_force():
+    layer = attn.MultiHeadAttention(6, 2, dropout=0.5, seed=0).train()
+    x, mask = torch.randn(2, 4, 6), attn.padding_mask(torch.tensor([4, 2]), 4)
+    _, weights = layer(x, attention_mask=mask, return_weights=True)
+    assert (weights[1, ..., 2:] == 0).all() and (weights[0] > 0).all()
 
 
 def test_the_weights_that_are_returned_are_those_before_dropout():
