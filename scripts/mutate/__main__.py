@@ -21,12 +21,13 @@ What the first survey found, `--sample 0.2 --seed 0` in November 2026, with NumP
     numpy: layers             217      44         2            2          0
     numpy: the other nine             448        22           20          2
 
-`_checks` was sampled as well (278), and PyTorch's modules from `_autocast` to `monitor`; their survivors led to tests or
-are explained in survivors.toml. Of PyTorch's others, `--sample 0.08 --seed 1` tested 193; six survived, of which three
-are killed now and three explained. TensorFlow's modules have hardly been sampled.
-Worth knowing: the
-bias of a test for tiled attention was the same for all keys, which softmax does not see; nothing told impl="tiled" from
-the explicit form; and four survivors were the survey's own, which left out tests that concern `backward`.
+`_checks` was sampled as well (278), and PyTorch's modules from `_autocast` to `monitor`; their survivors led to tests
+or are explained in survivors.toml. Of PyTorch's others, `--sample 0.08 --seed 1` tested 193; six survived, of which
+three are killed now and three explained. TensorFlow's modules have hardly been sampled.
+
+Worth knowing: the bias of a test for tiled attention was the same for all keys, which softmax does not see; nothing
+told impl="tiled" from the explicit form; and four survivors were the survey's own, which left out tests that concern
+`backward`.
 """
 
 import argparse
