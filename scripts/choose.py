@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from attnlib import diagnose
 from attnlib.data import tasks
-from scripts.result_files import write_json
+from scripts.result_files import read, write_json
 
 KINDS = ("none", "global", "local-m", "local-p")
 STEPS = {"sounds": 200, "year_first": 150, "day_first": 150, "language": 80}
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     number, of = options.part
     mine = [(task, kind) for task in STEPS for kind in KINDS][number::of]
     file = options.out / f"runs-{number}-{of}.json"
-    results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    results = read(file)
 
     def result_of(wanted: dict) -> dict:
         for done in results:
@@ -81,11 +81,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def collected(folder: Path) -> dict:
     """The predictions and all runs of all parts, in the order of the tables."""
-    found = [one for file in folder.glob("runs-*.json") for one in json.loads(file.read_text(encoding="utf-8"))]
+    found = [one for file in folder.glob("runs-*.json") for one in read(file)]
     found.sort(key=lambda run: (list(STEPS).index(run["task"]), KINDS.index(run["kind"]), run["part"], run["seed"]))
     predictions = json.loads((folder / "predictions.json").read_text(encoding="utf-8"))
-    files_after = [folder / f"after-{task}.json" for task in AFTER]
-    after = [one for file in files_after if file.exists() for one in json.loads(file.read_text(encoding="utf-8"))]
+    after = [one for task in AFTER for one in read(folder / f"after-{task}.json")]
     return {"predictions": predictions, "runs": found, "after": after}
 
 
