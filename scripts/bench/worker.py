@@ -3,37 +3,41 @@
 import importlib
 import json
 import random
+import statistics
 import sys
 import time
-from contextlib import nullcontext
 
 from scripts.bench.memory import Peak
 
-MOST_ROUNDS = 200
+MOST_ROUNDS, MEMORY_ROUNDS = 200, 3
 
 
 def race(contestants, seconds, fewest):
     """Every contestant once a round, so that what disturbs the machine disturbs all of them alike.
 
-    Each round has an order of its own: what a call finds in the caches depends on the one before it.
-    The first round is not timed: it builds graphs and starts threads. The second also measures memory.
+    Each round has an order of its own: what a call finds in the caches depends on the one before it. The first is not
+    timed: it builds graphs and starts threads. Memory is measured afterwards, since that takes time from the calls; of
+    several rounds the median counts: where operations run side by side, what is held at once differs.
     """
-    times, mib = {name: [] for name in contestants}, {}
+    times, mib = ({name: [] for name in contestants} for _ in range(2))
     shuffle, end = random.Random(0), time.perf_counter() + seconds
     for number in range(MOST_ROUNDS):
         if number > fewest and time.perf_counter() > end:
             break
         for name in shuffle.sample(list(contestants), len(contestants)):
-            with Peak() if number == 1 else nullcontext() as peak:
-                start = time.perf_counter()
-                result = contestants[name]()
-                elapsed = time.perf_counter() - start
+            start = time.perf_counter()
+            result = contestants[name]()
+            elapsed = time.perf_counter() - start
             del result
             if number > 0:
                 times[name].append(elapsed)
-            if number == 1:
-                mib[name] = peak.mib
-    return [{"name": n, "causal": c, "seconds": times[n, c], "mib": mib[n, c]} for n, c in contestants]
+    for _ in range(MEMORY_ROUNDS):
+        for name, call in contestants.items():
+            with Peak() as peak:
+                call()
+            mib[name].append(peak.mib)
+    peaks = {name: None if None in found else statistics.median(found) for name, found in mib.items()}
+    return [{"name": n, "causal": c, "seconds": times[n, c], "mib": peaks[n, c]} for n, c in contestants]
 
 
 def run(case):
@@ -41,7 +45,7 @@ def run(case):
     if case["length"] is None:
         return module.values(case["quick"])
     contestants = module.contestants(case["length"], case["backward"])
-    return race(contestants, case["seconds"], 1 if case["quick"] else 2)
+    return race(contestants, case["seconds"], 1 if case["quick"] else 3)
 
 
 def main():
