@@ -35,8 +35,9 @@ def tile_scores(queries, keys, mask, bias, causal, rows, cols, diagonal, held):
     if mask is not None:
         np.copyto(scores, -np.inf, where=~mask[rows, cols])
     if causal and cols.stop - 1 > rows.start + diagonal:  # the diagonal crosses this tile
-        seen = np.tri(*scores.shape, rows.start + diagonal - cols.start, dtype=bool)
-        np.copyto(scores, -np.inf, where=~seen)
+        crossed = scores[:, max(0, rows.start + diagonal - cols.start) :]  # every query sees the columns before
+        seen = np.tri(*crossed.shape, min(0, rows.start + diagonal - cols.start), dtype=bool)
+        np.copyto(crossed, -np.inf, where=~seen)
     return scores
 
 

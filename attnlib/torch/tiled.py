@@ -47,8 +47,9 @@ def tile_scores(queries, keys, mask, bias, causal, rows, cols, diagonal):
     if mask is not None:
         scores = torch.where(_part(mask, rows, cols), scores, -torch.inf)
     if causal and cols.stop - 1 > rows.start + diagonal:  # the diagonal crosses this tile
-        seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device)
-        scores = torch.where(seen.tril_(rows.start + diagonal - cols.start), scores, -torch.inf)
+        crossed = scores[..., max(0, rows.start + diagonal - cols.start) :]  # every query sees the columns before
+        hidden = torch.ones(crossed.shape[-2:], dtype=torch.bool, device=scores.device)
+        crossed.masked_fill_(hidden.triu_(min(0, rows.start + diagonal - cols.start) + 1), -torch.inf)
     return scores
 
 
