@@ -32,6 +32,8 @@ def _transpose(x):
 
 def _sum_to(gradient, array):
     """Sum a gradient over the axes along which `array` was broadcast."""
+    if gradient.shape == array.shape:
+        return gradient  # a sum over no axis would be a copy
     gradient = gradient.sum(axis=tuple(range(gradient.ndim - array.ndim)))
     repeated = tuple(i for i, n in enumerate(array.shape) if n == 1 and gradient.shape[i] != 1)
     return gradient.sum(axis=repeated, keepdims=True)

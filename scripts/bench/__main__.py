@@ -5,6 +5,7 @@ python -m scripts.bench --cases torch 4096       the cases whose name contains a
 python -m scripts.bench --quick                  tiny sizes, in seconds: does it all still run? The figures mean nothing
 python -m scripts.bench --list                   the names of the cases
 python -m scripts.bench --resume                 go on with a run that was interrupted
+python -m scripts.bench --keep                   everything, into scripts/results/bench, which the book shows
 
 Every case has a process of its own, in which all forms are timed in turn; its times are written as soon as they are
 there. Tables are printed; they, the machine's description and a plot are written into _build/bench. A target that is
@@ -14,6 +15,7 @@ missed is reported, and no error; a case that cannot be run is one.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -24,9 +26,12 @@ from scripts.bench import machine, report
 from scripts.bench.results import Results
 from tools.paths import BUILD, ROOT
 
+RESULTS, KEPT = ROOT / "scripts" / "results" / "bench", ("measurements.csv", "counts.csv", "tables.md")
 LENGTHS, QUICK = (256, 1024, 4096), (16,)
 RACES = ("numpy attention", "torch attention", "torch multihead", "tensorflow attention", "keras multihead")
-VALUES = ("decode numpy", "decode torch", "decode tensorflow", "counts numpy", "counts torch", "counts tensorflow")
+COUNTS = ("counts numpy", "counts torch", "counts tensorflow")
+PIECES = ("pieces numpy", "pieces torch", "pieces tensorflow")
+VALUES = ("decode numpy", "decode torch", "decode tensorflow", *COUNTS, *PIECES)
 SHARES = {256: 1, 1024: 4, 4096: 8}  # of the time for a case
 
 
@@ -113,6 +118,7 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="tiny sizes; the figures mean nothing")
     parser.add_argument("--minutes", type=float, default=2, help="of timing beyond the least (default 2)")
     parser.add_argument("--out", type=Path, default=BUILD / "bench", help="the folder for tables and plot")
+    parser.add_argument("--keep", action="store_true", help="for the book: into scripts/results/bench as well")
     parser.add_argument("--resume", action="store_true", help="keep the cases that an interrupted run has measured")
     parser.add_argument("--list", action="store_true", help="the names of the cases")
     options = parser.parse_args(arguments)
@@ -120,6 +126,8 @@ def main(arguments=None):
     chosen = [case for case in cases(lengths) if all(word in case.name for word in options.cases)]
     if not chosen:
         parser.error(f"no case has {' and '.join(options.cases)} in its name: see --list")
+    if options.keep and (options.cases or options.quick):
+        parser.error("--keep is for a whole run")
     if options.list:
         print("\n".join(case.name for case in chosen))
         return 0
@@ -129,6 +137,9 @@ def main(arguments=None):
     description = machine.describe()
     found = report.verdicts(results, lengths)
     report.write(results, found, options.out, description)
+    if options.keep and not failures:
+        for name in KEPT:
+            shutil.copyfile(options.out / name, RESULTS / name)
     for lines in (report.measured(results, lengths), report.counted(results), report.judged(found), description):
         print("", *lines, sep="\n")
     print(f"Written: {options.out}")

@@ -1,4 +1,4 @@
-"""The tables that are printed, the two CSV files, and the plot."""
+"""The tables that are printed, the CSV files, the tables of the book's page, and the plot."""
 
 import csv
 from dataclasses import asdict
@@ -27,7 +27,7 @@ def _cell(row):
 
 
 def counted(results):
-    return [f"{name:72}{value:>14.4g}" for name, value in results.values.items()]
+    return [f"{name:84}{value:>12.4g}" for name, value in results.values.items()]
 
 
 def verdicts(results, lengths):
@@ -49,7 +49,7 @@ def judged(found):
 
 
 def write(results, found, folder, description):
-    """`measurements.csv`, `counts.csv`, `targets.csv`, `machine.txt` and `bench.png` in the folder."""
+    """`measurements.csv`, `counts.csv`, `targets.csv`, `machine.txt`, `tables.md` and `bench.png` in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = results.rows()
     _csv(folder / "measurements.csv", Row.__dataclass_fields__, (asdict(row).values() for row in rows))
@@ -57,7 +57,36 @@ def write(results, found, folder, description):
     verdict = ((t.what, t.least, t.limit, worst, where, word) for t, worst, where, word in found)
     _csv(folder / "targets.csv", ("target", "at least", "at most", "measured", "where", "verdict"), verdict)
     (folder / "machine.txt").write_text("\n".join(description) + "\n", encoding="utf-8")
+    tables = markdown(results, found, description)
+    (folder / "tables.md").write_text("\n".join(tables) + "\n", encoding="utf-8", newline="\n")
     plot(rows, folder / "bench.png", description)
+
+
+def markdown(results, found, description):
+    """What book/reference/speed.md includes: each table after a comment that names it."""
+    verdicts = [
+        (t.what, f"{t.limit:.3g}", "" if worst is None else f"{worst:.2f}", verdict, where)
+        for t, worst, where, verdict in found
+    ]
+    pieces = [(name, f"{value:.2f}") for name, value in results.values.items() if name.endswith("'s time")]
+    ratios = [
+        (
+            *(row.suite, f"{row.form} / {row.against}", *row.where().split(", ")[2:], row.length, f"{row.ratio:.2f}"),
+            "" if row.mib is None else f"{row.mib:.0f} / {row.against_mib:.0f}",
+        )
+        for row in results.rows()
+    ]
+    return [
+        *("<!-- machine -->", "", *description, ""),
+        *("<!-- targets -->", "", *_table(("what", "at most", "measured", "", "the worst of them"), verdicts), ""),
+        *("<!-- pieces -->", "", *_table(("what", "share"), pieces), ""),
+        *("<!-- ratios -->", "", *_table(("", "form / other", "pass", "keys", "N", "time", "MiB"), ratios), ""),
+        "<!-- end -->",
+    ]
+
+
+def _table(header, rows):
+    return [f"| {' | '.join(map(str, cells))} |" for cells in (header, ["---"] * len(header), *rows)]
 
 
 def _csv(path, header, rows):
@@ -95,7 +124,8 @@ def plot(rows, path, description):
     for panel in axes.flat:
         lines, labels = panel.get_legend_handles_labels()
         handles |= dict(zip(labels, lines, strict=True))
-    figure.legend(handles.values(), handles, loc="outside right upper")
+    if handles:
+        figure.legend(handles.values(), handles, loc="outside right upper")
     figure.suptitle("\n".join(["attnlib: 8 heads of 64, float32, one sequence", *description]), fontsize="medium")
     figure.savefig(path, dpi=110)
     plt.close(figure)
