@@ -45,7 +45,6 @@ class _Block(keras.layers.Layer):
     def build(self, x_shape):
         for layer in self._layers:
             layer.build((None, None, self._config["d_model"]))
-        self.built = True
 
     def _before(self, norm, x):
         return norm(x) if self.norm == "pre" else x

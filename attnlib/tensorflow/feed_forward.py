@@ -50,7 +50,6 @@ class FeedForward(keras.layers.Layer):
             bias = self.add_weight(name=f"b_{name}", shape=shape[1:], initializer="zeros")
             setattr(self, f"w_{name}", weight)
             setattr(self, f"b_{name}", bias)
-        self.built = True
 
     def call(self, x, *, training=False):
         """`[..., d_model] -> [..., d_model]`.

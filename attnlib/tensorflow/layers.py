@@ -37,9 +37,6 @@ class _Attention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True  # the output has a row for each query, so it keeps the query's mask
 
-    def build(self, query_shape, key_shape=None, value_shape=None):
-        self.built = True
-
     def call(
         self,
         query,
@@ -118,7 +115,6 @@ class GeneralAttention(_Attention):
 
     def build(self, query_shape, key_shape=None, value_shape=None):
         self.weight = self.add_weight(name="weight", shape=(self.d_query, self.d_key), initializer=_glorot(self.seed))
-        self.built = True
 
     def scores(self, query, key):
         """`[..., q_len, d_query], [..., k_len, d_key] -> [..., q_len, k_len]`."""
@@ -155,7 +151,6 @@ class AdditiveAttention(_Attention):
         }
         for (name, shape), seed in zip(shapes.items(), seeds, strict=True):
             setattr(self, name, self.add_weight(name=name, shape=shape, initializer=_glorot(seed)))
-        self.built = True
 
     def scores(self, query, key):
         """`[..., q_len, d_query], [..., k_len, d_key] -> [..., q_len, k_len]`."""
@@ -189,7 +184,6 @@ class ConcatAttention(_Attention):
         shapes = {"w_concat": (self.d_query + self.d_key, self.d_hidden), "v_score": (self.d_hidden,)}
         for (name, shape), seed in zip(shapes.items(), seeds, strict=True):
             setattr(self, name, self.add_weight(name=name, shape=shape, initializer=_glorot(seed)))
-        self.built = True
 
     def scores(self, query, key):
         """`[..., q_len, d_query], [..., k_len, d_key] -> [..., q_len, k_len]`."""
@@ -218,7 +212,6 @@ class CosineAttention(_Attention):
     def build(self, query_shape, key_shape=None, value_shape=None):
         initial = keras.initializers.Constant(math.log(self.scale))
         self.log_scale = self.add_weight(name="log_scale", shape=(), initializer=initial)
-        self.built = True
 
     def scores(self, query, key):
         """`[..., q_len, d], [..., k_len, d] -> [..., q_len, k_len]`."""

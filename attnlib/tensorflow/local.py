@@ -113,7 +113,6 @@ class LocalMonotonicAttention(_Attention):
 
     def build(self, query_shape, key_shape=None, value_shape=None):
         self.weight = self.add_weight(name="weight", shape=(self.d_query, self.d_key), initializer=_glorot(self.seed))
-        self.built = True
 
     def call(
         self,
@@ -197,7 +196,6 @@ class LocalPredictiveAttention(_Attention):
         }
         for (name, shape), seed in zip(shapes.items(), seeds, strict=True):
             setattr(self, name, self.add_weight(name=name, shape=shape, initializer=_glorot(seed)))
-        self.built = True
 
     def call(
         self,

@@ -33,7 +33,7 @@ def padding_mask(lengths, max_len):
     _checks.lengths(lengths)
     _checks.length("max_len", max_len)
     # A tensor of a graph has no values yet: there the range is left to the caller.
-    if tf.executing_eagerly() and tf.size(lengths) > 0:
+    if tf.executing_eagerly():
         smallest, largest = tf.reduce_min(lengths).numpy(), tf.reduce_max(lengths).numpy()
         _checks.lengths_in_range(smallest, largest, max_len)
     return tf.sequence_mask(lengths, max_len)[..., None, :]

@@ -118,7 +118,6 @@ class MultiHeadAttention(keras.layers.Layer):
             bias = self.add_weight(name=f"b_{name}", shape=shape[1:], initializer="zeros") if self.bias else None
             setattr(self, f"w_{name}", weight)
             setattr(self, f"b_{name}", bias)
-        self.built = True
 
     def call(
         self,

@@ -56,7 +56,6 @@ class PatchEmbedding(keras.layers.Layer):
         shape = (self.patch_size**2 * self.channels, self.d_model)
         self.w_patch = self.add_weight(name="w_patch", shape=shape, initializer=_glorot(self.seed))
         self.b_patch = self.add_weight(name="b_patch", shape=shape[1:], initializer="zeros")
-        self.built = True
 
     def call(self, images):
         """`[batch, ..., height, width, channels] -> [batch, ..., patches, d_model]`.

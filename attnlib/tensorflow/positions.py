@@ -67,7 +67,6 @@ class LearnedPositions(keras.layers.Layer):
 
     def build(self, x_shape):
         self.weight = self.add_weight(name="weight", shape=(self.max_len, self.d), initializer=_normal(self.seed))
-        self.built = True
 
     def call(self, x, *, start=0):
         """`[..., length, d] -> [..., length, d]`: each vector with the one of its position added.
@@ -156,7 +155,6 @@ class RelativePositionBias(keras.layers.Layer):
     def build(self, query_shape, key_shape=None):
         shape = (self.num_buckets, self.num_heads)
         self.weight = self.add_weight(name="weight", shape=shape, initializer=_normal(self.seed))
-        self.built = True
 
     def compute_mask(self, query, mask=None):
         """The output is a table of distances, of which none is padding."""

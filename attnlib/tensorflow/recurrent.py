@@ -45,7 +45,6 @@ class _Decoder(keras.layers.Layer):
         self.gru.build((None, None, d_input))
         if not self.attention.built:
             self.attention.build(None)
-        self.built = True
 
     def _checked(self, inputs, memory, memory_mask, *states, step=False):
         if not self.built:

@@ -45,6 +45,13 @@ def test_layer_norm_and_feed_forward_are_those_of_keras():
     assert block.attention_norm.epsilon == 1e-5  # Keras's own default is 1e-3
 
 
+def test_one_seed_drops_the_same_units():
+    x = random(2, 3, 8)
+    one, same = (attn.FeedForward(8, 50, dropout=0.5, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(one(x, training=True), same(x, training=True))
+    assert (one(x, training=True).numpy() != one(x).numpy()).any()
+
+
 @pytest.mark.parametrize("jit", [False, True])
 def test_in_a_graph_of_unknown_sizes(jit):
     patches = attn.PatchEmbedding(2, 3, 8, seed=0)

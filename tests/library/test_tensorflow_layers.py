@@ -153,6 +153,27 @@ def test_keras_masks_reach_the_keys_in_every_kind_of_call(make):
         np.testing.assert_allclose(call(), layer(short), rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+def test_masks_given_by_hand_may_have_holes(make):
+    """Not only after the last word: keys that are not there in front, where a number of keys would not find them."""
+    x = tf.constant(RNG.normal(size=(2, 6, 8)).astype("float32"))
+    holes = tf.constant([[False, True, True, False, True, True], [True, False, True, True, True, False]])
+    layer = make()
+    for output, weights in (
+        layer(x, key_mask=holes, return_weights=True),
+        layer(x, x, key_mask=holes, return_weights=True),
+        layer(x, x, x, value_mask=holes, return_weights=True),
+    ):
+        assert (weights.numpy()[~np.broadcast_to(holes[:, None], weights.shape)] == 0).all()
+        assert (weights.numpy().sum(axis=(-2, -1)) > 0).all()
+        assert_same([output], [weights @ x])
+
+
+def test_the_weights_have_the_names_they_are_asked_for_by(make):
+    layer = make()
+    layer(tf.ones((1, 2, 8)))
+    assert all(getattr(layer, weight.name) is weight for weight in layer.weights)
+
+
 def test_the_output_carries_the_query_mask(make):
     x = keras.layers.Embedding(20, 8, mask_zero=True)(padded(3, 4, 6))
     memory = keras.layers.Embedding(20, 8, mask_zero=True)(padded(3, 2, 5))

@@ -35,6 +35,10 @@ def _uniform(seed):
     return keras.initializers.RandomUniform(-0.5, 0.5, seed=seed)
 
 
+def random(*shape):
+    return tf.constant(RNG.normal(size=shape).astype("float32"))
+
+
 def compiled(**options):
     keras.utils.set_random_seed(0)
     m = Speller(**options)
@@ -97,6 +101,23 @@ def test_outputs_are_the_same_while_it_looks_and_nothing_is_left_behind():
     for layer in attention_layers(m).values():
         assert "call" not in vars(layer) and "_attend" not in vars(layer)
     np.testing.assert_array_equal(m(X), before)
+
+
+def test_every_argument_of_the_call_still_counts_while_it_looks():
+    layer, x, outputs = attn.MultiHeadAttention(12, 3, seed=0), random(2, 4, 12), []
+    options = {"attention_mask": tf.constant(np.tri(4, dtype=bool)), "attention_bias": 3 * random(3, 4, 4)}
+    plain = layer(x, **options)
+
+    class Model:
+        _flatten_layers = layer._flatten_layers
+
+        def __call__(self, inputs, training):
+            outputs.append(layer(inputs, **options))
+
+    monitor = Monitor(x)
+    monitor.set_model(Model())
+    monitor.look()
+    np.testing.assert_array_equal(outputs[0], plain)
 
 
 def test_nothing_is_left_behind_by_an_error():
@@ -178,5 +199,7 @@ def test_what_cannot_be_monitored():
     dense = keras.Sequential([keras.layers.Dense(3)])
     with pytest.raises(ValueError, match="must have a MultiHeadAttention of attnlib inside, got Sequential without"):
         attention_layers(dense)
+    with pytest.raises(ValueError, match="got function without"):
+        attention_layers(lambda x: x)
     with pytest.raises(ValueError, match="must be compiled"):
         gradient_norms(dense, X, Y)
