@@ -21,6 +21,7 @@ CONCERN = {
     "local": "local mirror torch_local tensorflow_layers",
     "masks": "masks errors mirror attention tensorflow_layers",
     "multihead": "multihead mirror multihead_rotary torch_multihead tensorflow_multihead",
+    "patches": "patches mirror torch_blocks tensorflow_blocks",
     "scores": "errors mirror scores attention torch_agreement torch_autocast tensorflow_layers",
     "softmax": "softmax errors mirror properties attention torch_autocast",
     "tiled": "tiled mirror tiled_numpy tiled_torch tiled_tensorflow multihead torch_multihead",

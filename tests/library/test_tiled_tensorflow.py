@@ -50,6 +50,28 @@ def test_in_a_graph_of_unknown_batch_and_length(jit):
         assert_same(graph(*tensors, mask), explicit)
 
 
+@pytest.mark.parametrize("shape", [(1, 5, 1), (2, 1, 7), (1, 1, 1)])
+def test_what_stands_for_all_queries_or_keys_is_found_when_the_graph_runs(shape):
+    """Axes of which the graph does not know that their length is 1: of a mask, of a bias, of the batch."""
+    unknown = [tf.TensorSpec([None, None, d], tf.float64) for d in (3, 3, 5)]
+    others = [tf.TensorSpec([None] * 3, tf.bool), tf.TensorSpec([None] * 3, tf.float64)]
+
+    @tf.function(input_signature=[*unknown, *others])
+    def graph(q, k, v, mask, bias):
+        def function(q, k, v, bias):
+            return attn.tiled_attention(q, k, v, mask=mask, bias=bias, q_tile=2, k_tile=3)
+
+        return with_gradients(function, [q, k, v, bias])
+
+    q, k, v = inputs(2, 5, 7)
+    mask, bias = tf.constant(RNG.random(shape) < 0.6), tf.constant(RNG.normal(size=shape))
+    for tensors in ([q, k, v], [q[:1], k, v], [q, k[:1], v[:1]]):
+        explicit = with_gradients(
+            lambda q, k, v, b: attn.scaled_dot_product_attention(q, k, v, mask=mask, bias=b), [*tensors, bias]
+        )
+        assert_same(graph(*tensors, mask, bias), explicit)
+
+
 @pytest.mark.parametrize("shape", [(2, 5, 7), (5, 1), (7,)])
 def test_the_bias_gets_its_gradient_whatever_its_shape(shape):
     tensors = [*inputs(2, 5, 7), tf.constant(RNG.normal(size=shape))]
