@@ -26,9 +26,9 @@ or are explained in survivors.toml. Of PyTorch's others, `--sample 0.08 --seed 1
 three are killed now and three explained. Of TensorFlow's, `--sample 0.06 --seed 1` tested 305; 17 survived, of which
 nine are killed now, three were in lines that nothing needed and are gone, and five are explained.
 
-Worth knowing: a mask with holes given to a Keras layer by hand was never tried; the bias of a test for tiled attention was the same for all keys, which softmax does not see; nothing
-told impl="tiled" from the explicit form; and four survivors were the survey's own, which left out tests that concern
-`backward`.
+Worth knowing: a mask with holes, given to a Keras layer by hand, was never tried; the bias of a test for tiles was the
+same for all keys, which softmax does not see; nothing told impl="tiled" from the explicit form; and five survivors
+were the survey's own, which left out tests that concern `backward` and `patches`.
 """
 
 import argparse
