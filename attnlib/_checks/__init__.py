@@ -17,5 +17,5 @@ from attnlib._checks.multi_head import continues, dropout, head_scores, heads, m
 from attnlib._checks.numbers import choice, even, length, positive, side, start
 from attnlib._checks.positional import buckets, learned_positions, rotary, rotary_heads, turned
 from attnlib._checks.scores import additive, concat, cosine, dot, general, scores_shape, temperature
-from attnlib._checks.shapes import broadcasts, floating, same, sequences, shape
+from attnlib._checks.shapes import floating, gradient, same, sequences, shape
 from attnlib._checks.windows import positions, predicted

@@ -74,10 +74,16 @@ def fits(dims, target):
     return len(dims) <= len(target) and all(n in (1, None) or m is None or n == m for n, m in pairs)
 
 
-def broadcasts(name, array, target):
-    """The argument called `name` broadcasts to the scores of shape `target`."""
+def broadcasts(name, array, target, what="scores"):
+    """The argument called `name` broadcasts to the shape `target`, which is that of the scores or of what is said."""
     if not fits(shape(array), target):
-        raise ValueError(f"{name} must broadcast to the scores {show(target)}, got shape {show(shape(array))}")
+        raise ValueError(f"{name} must broadcast to the {what} {show(target)}, got shape {show(shape(array))}")
+
+
+def gradient(name, array, target, what, **of):
+    """The argument called `name` is the gradient of what has this shape: of the type of the arrays it comes from."""
+    floating(**of, **{name: array})
+    broadcasts(name, array, target, what)
 
 
 def alike(dims, target):

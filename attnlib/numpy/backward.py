@@ -39,14 +39,23 @@ def _sum_to(gradient, array):
     return gradient.sum(axis=repeated, keepdims=True)
 
 
+def _gradient(name, gradient, shape, what, **of):
+    """The gradient of what has this shape, repeated along the axes where one stands for all; checked by name."""
+    _checks.gradient(name, gradient, shape, what, **of)
+    return np.broadcast_to(gradient, shape)
+
+
+def _scores_gradient(q, k, grad_scores):
+    return _gradient("grad_scores", grad_scores, _checks.scores_shape(q, k), "scores", q=q)
+
+
 def masked_softmax_vjp(weights, grad_weights, *, axis=-1):
     """`[..., q_len, k_len] -> [..., q_len, k_len]`: the gradient of the scores, from that of the weights.
 
     weights: what `masked_softmax` returned. The mask is not needed: where it forbids, the weight is zero.
-    Raises ValueError when the two shapes differ or are not of the same floating point type.
+    Raises ValueError when the two do not fit together or are not of the same floating point type.
     """
-    _checks.floating(weights=weights, grad_weights=grad_weights)
-    _checks.broadcasts("grad_weights", grad_weights, weights.shape)
+    grad_weights = _gradient("grad_weights", grad_weights, weights.shape, "weights", weights=weights)
     mean = np.expand_dims(np.vecdot(weights, grad_weights, axis=axis), axis)  # sum_i w_i dL/dw_i
     grad_scores = grad_weights - mean
     grad_scores *= weights
@@ -56,9 +65,10 @@ def masked_softmax_vjp(weights, grad_weights, *, axis=-1):
 def dot_scores_vjp(q, k, grad_scores, *, scale=1.0):
     """`[..., q_len, k_len] -> ([..., q_len, d], [..., k_len, d])`: the gradients of q and k for `scale · q kᵀ`.
 
-    Raises ValueError when q and k do not fit together.
+    Raises ValueError when the arguments do not fit together.
     """
     _checks.dot(q, k)
+    grad_scores = _scores_gradient(q, k, grad_scores)
     dq = scale * (grad_scores @ k)
     dk = scale * (_transpose(grad_scores) @ q)
     return _sum_to(dq, q), _sum_to(dk, k)
@@ -70,6 +80,7 @@ def general_scores_vjp(q, k, weight, grad_scores):
     Raises ValueError when the arguments do not fit together.
     """
     _checks.general(q, k, weight)
+    grad_scores = _scores_gradient(q, k, grad_scores)
     dq = grad_scores @ k @ weight.T
     dk = _transpose(grad_scores) @ q @ weight
     dweight = _transpose(q) @ grad_scores @ k  # [..., d_q, d_k]
@@ -82,6 +93,7 @@ def additive_scores_vjp(q, k, w_query, w_key, v_score, grad_scores):
     Uses tanh'(x) = 1 - tanh(x)². Raises ValueError when the arguments do not fit together.
     """
     _checks.additive(q, k, w_query, w_key, v_score)
+    grad_scores = _scores_gradient(q, k, grad_scores)
     hidden = np.tanh((q @ w_query)[..., :, None, :] + (k @ w_key)[..., None, :, :])
     grad_hidden = grad_scores[..., None] * v_score * (1 - hidden**2)  # [..., q_len, k_len, d_hidden]
     dv_score = (grad_scores[..., None] * hidden).reshape(-1, v_score.size).sum(axis=0)
@@ -96,9 +108,11 @@ def attend_vjp(weights, v, grad_output):
     """`[..., q_len, d_v] -> ([..., q_len, k_len], [..., k_len, d_v])`: the gradients of scores and values.
 
     weights: what `attend` returned with `return_weights=True`.
-    Raises ValueError when weights and values do not fit together.
+    Raises ValueError when the arguments do not fit together.
     """
     _checks.attend(weights, v, None)
+    lead = np.broadcast_shapes(weights.shape[:-2], v.shape[:-2])
+    grad_output = _gradient("grad_output", grad_output, (*lead, weights.shape[-2], v.shape[-1]), "output", v=v)
     grad_scores = masked_softmax_vjp(weights, grad_output @ _transpose(v))
     return grad_scores, _sum_to(_transpose(weights) @ grad_output, v)
 
@@ -151,6 +165,8 @@ def multi_head_attention_vjp(
     qkv = q, repeat_heads(k, group), repeat_heads(v, group)
     options = {"mask": mask_for_heads(attention_mask, axes), "bias": attention_bias, "causal": causal}
     heads = merge_heads(scaled_dot_product_attention(*qkv, **options))  # [..., q_len, num_heads * head_dim]
+    shape = (*heads.shape[:-1], layer.w_output.shape[1])
+    grad_output = _gradient("grad_output", grad_output, shape, "output", query=query)
     dheads, dw_output, db_output = _linear_vjp(heads, layer.w_output, grad_output)
     dq, dk, dv = scaled_dot_product_attention_vjp(*qkv, split_heads(dheads, layer.num_heads), **options)
     # Each head of keys and values has served a group of query heads: their gradients add up.
@@ -187,12 +203,10 @@ def tiled_attention_vjp(
     _checks.tiled(q, k, v, mask, bias, q_tile, k_tile)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     output, logsumexp = with_logsumexp(q, k, v, mask, bias, causal, scale, q_tile, k_tile)
-    _checks.floating(q=q, grad_output=grad_output)
-    _checks.broadcasts("grad_output", grad_output, output.shape)
+    grad_output = _gradient("grad_output", grad_output, output.shape, "output", q=q)
     lead, q_len, k_len, dtype = output.shape[:-2], q.shape[-2], k.shape[-2], logsumexp.dtype
     inputs = [np.broadcast_to(x, lead + x.shape[-2:]) for x in (q, k, v)]
     grads = [np.zeros(x.shape, dtype) for x in inputs]
-    grad_output = np.broadcast_to(grad_output, output.shape)
     mask, bias = (x if x is None else np.broadcast_to(x, (*lead, q_len, k_len)) for x in (mask, bias))
     held, held_grad = (np.empty((min(q_tile, q_len), min(k_tile, k_len)), dtype) for _ in range(2))
     for at in np.ndindex(lead):

@@ -13,7 +13,7 @@ FRAMEWORKS = ("numpy", "torch", "tensorflow")
 # Of a module that is not named here, as `local`, these: local, mirror, torch_local, tensorflow_local.
 CONCERN = {
     "_autocast": "torch_autocast torch_linear torch_local torch_positions torch_multihead tiled_torch",
-    "backward": "softmax multihead multihead_rotary tiled tiled_numpy attention",
+    "backward": "backward_errors softmax multihead multihead_rotary tiled tiled_numpy attention",
     "cache": "multihead multihead_rotary torch_multihead tensorflow_multihead",
     "dense": "errors mirror properties tiled attention torch_agreement torch_autocast tensorflow_layers",
     "feed_forward": "blocks mirror torch_blocks tensorflow_blocks",
