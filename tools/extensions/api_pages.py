@@ -19,6 +19,7 @@ FRAMEWORKS = {"numpy": "NumPy", "torch": "PyTorch", "tensorflow": "TensorFlow"}
 CALLS = {"__call__", "forward", "call"}
 NO_PAGE = {"check", "exercises"}  # a command, and what the notebooks ask
 FOLDED = 45  # lines of code; more are folded
+FITS = 86  # characters of code on a desktop's page
 Definition = ast.FunctionDef | ast.ClassDef
 HELPERS = (ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
 
@@ -66,6 +67,17 @@ def pages() -> dict[str, str]:
     return names
 
 
+def address(name: str) -> str | None:
+    """Where a name has its place, written alone or in full (`attnlib.measures.flat`); a module's is its page."""
+    *path, last = name.split(".")
+    if path[:1] != ["attnlib"]:
+        return pages().get(name)
+    if last in modules():
+        return f"{last}.md"
+    found = f"{path[-1]}.md#{last.lower()}" if path[-1] in modules() else pages().get(last)
+    return found if found in pages().values() else None
+
+
 def prose(text: str, own: str = "") -> str:
     """Text as Markdown: shapes are code, the name of what has a page is a link, and all else means nothing."""
     parts = re.split(r"(`[^`]+`|\[[a-z_., 0-9]+\])", " ".join(text.split()))
@@ -74,7 +86,7 @@ def prose(text: str, own: str = "") -> str:
         if i % 2 == 0:
             parts[i] = re.sub(r"([\\_\[\]<>$|~^#&{}])", r"\\\1", part)
         else:
-            parts[i] = f"[`{name}`]({pages()[name]})" if name in pages() and name != own else f"`{name}`"
+            parts[i] = f"[`{name}`]({address(name)})" if address(name) and name != own else f"`{name}`"
     return "".join(parts)
 
 
@@ -101,6 +113,19 @@ def block(code: str, language: str = "python") -> str:
     return f"```{language}\n{code}\n```\n"
 
 
+def tight(text: str) -> str:
+    """Columns of formulas moved together, where a line of them would not fit otherwise."""
+    lines = text.splitlines()
+    width = max(map(len, lines))
+    if width <= FITS:
+        return text
+    lines = [line.ljust(width) for line in lines]
+    empty = "".join(" " if {line[i] for line in lines} == {" "} else "x" for i in range(width))
+    for gap in reversed(list(re.finditer(r"(?<=x) {4,}", empty))):
+        lines = [line[: gap.start() + 3] + line[gap.end() :] for line in lines]
+    return "\n".join(map(str.rstrip, lines))
+
+
 def signature(shown: str, node: Definition) -> str:
     parts = arguments(node)
     if "property" in map(ast.unparse, node.decorator_list):
@@ -115,7 +140,10 @@ def signature(shown: str, node: Definition) -> str:
 
 
 def items(node: ast.Module | Definition) -> list[tuple[str, str]]:
-    """A docstring as (label, text). Labels: arguments, "Raises", "Source"; "" for prose and "text" for formulas."""
+    """A docstring as (label, text), its source last.
+
+    Labels: arguments, "Raises", "Source"; "" for prose, "-" for what is listed and "text" for formulas.
+    """
     doc, parts = ast.get_docstring(node) or "", [] if isinstance(node, ast.Module) else arguments(node)
     names = "|".join(re.escape(part.lstrip("*").split("=")[0].split(":")[0]) for part in parts if part != "*") or "(?!)"
     label = rf"(?:(?:{names})(?:, (?:{names}))*|Source): (?=\S)|Raises (?=ValueError)"
@@ -123,6 +151,9 @@ def items(node: ast.Module | Definition) -> list[tuple[str, str]]:
     for paragraph in re.split(r"\n\n(?! )|(?<=\S)\n\n(?= )", doc):
         if paragraph.startswith("    "):
             found.append(("text", textwrap.dedent(paragraph)))
+            continue
+        if paragraph.startswith("- "):
+            found += [("-", " ".join(item.split())) for item in re.split(r"(?:^|\n)- ", paragraph)[1:]]
             continue
         # A sentence that begins a line speaks of something else than the one before.
         paragraph = re.sub(r"(?<=\.)\n(?=[A-Z`])", "\0", paragraph).replace("\n", " ")
@@ -133,14 +164,16 @@ def items(node: ast.Module | Definition) -> list[tuple[str, str]]:
             found.append((match[0].strip().rstrip(":") if match else "", re.sub(r";$", ".", rest)))
         if mark:
             found.append(("Source", source.replace("\0", " ")))
-    return found
+    return sorted(found, key=lambda item: item[0] == "Source")
 
 
 def described(found: list[tuple[str, str]], own: str = "") -> str:
     out = []
     for label, text in found:
         if label == "text":
-            out.append(block(text, "text"))
+            out.append(block(tight(text), "text"))
+        elif label == "-":
+            out.append(f"- {prose(text, own)}\n")
         elif label:
             term = f"**{label}**" if label in ("Raises", "Source") else ", ".join(f"`{n}`" for n in label.split(", "))
             text = re.sub(r"^ValueError", "`ValueError`", text[0].upper() + text[1:])
@@ -179,18 +212,33 @@ def source(listings: dict[str, str]) -> str:
 def documented(shown: str, nodes: dict[str, Definition]) -> str:
     """Signature and docstring of one thing, and what the other frameworks add to them."""
     (first, node), *others = nodes.items()
-    parts, found = arguments(node), items(node)
-    out = [signature(shown, node), described(found, node.name)]
+    out = [signature(shown, node), described(items(node), node.name)]
     if first not in ("numpy", ""):
-        out.insert(0, f"In {FRAMEWORKS[first]} only.\n")
+        out.insert(0, f"Not in NumPy. In {FRAMEWORKS[first]}:\n" if others else f"In {FRAMEWORKS[first]} only.\n")
+    added: dict[str, list[str]] = {}
     for framework, other in others:
-        more = [f"`{part}`" for part in arguments(other) if part not in (*parts, "*")]
-        extra = [item for item in items(other) if item not in found]
-        if more or extra:
-            also = f" also {', '.join(more)}" if more else ""
-            out.append(f"**In {FRAMEWORKS[framework]}**{also}{':' if extra else '.'}\n")
-            out.append(described(extra, node.name))
+        text = differences(shown, node, other)
+        added.setdefault(text, []).append(FRAMEWORKS[framework])
+    for text, frameworks in added.items():
+        if text:
+            out.append(f"**In {' and '.join(frameworks)}**{text}")
     return "\n".join(out)
+
+
+def differences(shown: str, node: Definition, other: Definition) -> str:
+    """What another framework's arguments and docstring have beyond those of the first."""
+    parts = [part for part in arguments(node) if part not in ("*", "/")]
+    theirs = [part for part in arguments(other) if part not in ("*", "/")]
+    names, their_names = ([part.split("=")[0] for part in some] for some in (parts, theirs))
+    also = [f"`{part}`" for part, name in zip(theirs, their_names, strict=True) if name not in names]
+    instead = [f"`{part}`" for part in theirs if part.split("=")[0] in names and part not in parts]
+    extra = [item for item in items(other) if item not in items(node)]
+    head = (f" also {', '.join(also)}" if also else "") + (f" {', '.join(instead)}" if instead else "")
+    if set(names) - set(their_names):
+        return ":\n\n" + signature(shown, other) + "\n" + described(extra, node.name)
+    if not head and not extra:
+        return ""
+    return f"{head}{':' if extra else '.'}\n\n" + described(extra, node.name)
 
 
 def section(files: dict[str, Path], name: str) -> str:
@@ -220,9 +268,13 @@ def page(module: str) -> str:
     (_, path), *others = modules()[module].items()
     found = items(tree(path))
     out = [described(found)]
-    for other, its_path in others:
-        if extra := [item for item in items(tree(its_path))[1:] if item not in found]:
-            out += [f"**In {FRAMEWORKS[other]}:**\n", described(extra)]
+    extra = {FRAMEWORKS[f]: [item for item in items(tree(its))[1:] if item not in found] for f, its in others}
+    shared = [item for item in next(iter(extra.values()), []) if all(item in its for its in extra.values())]
+    if len(extra) < 2 or "text" in dict(shared):  # a formula stays with the sentence before it
+        shared = []
+    for frameworks, added in ((" and ".join(extra), shared), *extra.items()):
+        if rest := [item for item in added if added is shared or item not in shared]:
+            out += [f"**In {frameworks}:**\n", described(rest)]
     names = [node.name for node in public(tree(path).body)]
     if path.parent.name in FRAMEWORKS and path.stem != "backward":
         names.sort(key=lambda name: name[0] != "_" and name not in exported(path))  # helpers at the end
@@ -234,7 +286,7 @@ def contents() -> str:
     out = []
     for module, files in modules().items():
         body = tree(next(iter(files.values())))
-        links = (f"[`{n.name}`]({pages()[n.name]})" for n in public(body.body) if n.name[0] != "_")
+        links = (f"[`{n.name}`]({module}.md#{n.name.lower()})" for n in public(body.body) if n.name[0] != "_")
         out.append(f"[{module}]({module}.md)\n: {prose(items(body)[0][1])} {', '.join(links)}\n")
     return "\n".join(out)
 
