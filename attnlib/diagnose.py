@@ -21,10 +21,14 @@ SMOOTHING = 0.01  # added to each count, so that nothing is impossible
 
 
 class Alignment(NamedTuple):
-    """The tables of a fitted model. Place 0 is none at all, place s + 1 is s; symbol 0 is what stands there."""
+    """The tables of a fitted model. Place 0 is none at all, place s + 1 is s; symbol 0 is what stands there.
 
-    places: np.ndarray  # [in_len + 1, out_len, in_len + 1]: of a length and a step, how likely each place is
-    symbols: np.ndarray  # [source symbols, target symbols]: how likely each target symbol is for a source symbol
+    places: `[in_len + 1, out_len, in_len + 1]`: for a length and a step, how likely each place is.
+    symbols: `[source symbols, target symbols]`: for a source symbol, how likely each target symbol is.
+    """
+
+    places: np.ndarray
+    symbols: np.ndarray
 
     def joint(self, source, lengths, target):
         """`[n, in_len], [n], [n, out_len] -> [n, out_len, in_len + 1]`: probability of symbol and place together."""
@@ -77,16 +81,17 @@ def align(source, lengths, target, *, rounds=(5, 10)):
 
 
 def bits_by_step(target):
-    """`[n, out_len] -> float`: what a symbol costs one who knows its step, and has not read the source."""
+    """`[n, out_len] -> float`: what a symbol costs, in bits, if its step is known and the source is not."""
     counts = np.stack([np.bincount(column, minlength=int(target.max()) + 1)[1:] for column in target.T])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     return float(-(counts * np.log2(np.where(counts > 0, shares, 1))).sum() / counts.sum())
 
 
 def in_window(weights, half_width):
-    """`[n, out_len, in_len + 1] -> float`: the share that step t finds in the places t - D to t + D.
+    """`[n, out_len, in_len + 1] -> float`: the share that step t finds in the places around t.
 
-    weights: of a posterior. What comes from no place does not count.
+    weights: of a posterior; what comes from no place does not count.
+    half_width: how many places to each side of t are in the window.
     """
     weights = weights[..., 1:]
     steps, keys = weights.shape[1:]

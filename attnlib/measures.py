@@ -1,10 +1,10 @@
 """Is attention well? Numbers that say so, from weights and scores as NumPy arrays, whichever framework they come from.
 
-    entropy        -sum_j w_j ln w_j / ln m     1: even over the m keys that may be seen, 0: all weight on one of them
-    saturation     the share of queries with a weight above a bound: hardly any gradient passes through their softmax
-    similarity     sum_j min(w_j, w'_j)         1: two heads share out their weight alike, 0: no key has weight of both
-    rank           exp(-sum_i p_i ln p_i)       with p_i = s_i / sum s of the singular values: 1 when all tokens agree
-    spread         |X - mean| / |X|             0 when all tokens are the same
+    entropy     -sum_j w_j ln w_j / ln m   1: even over the m keys that may be seen, 0: on one
+    saturation  share of queries with a weight above a bound: hardly any gradient gets through
+    similarity  sum_j min(w_j, w'_j)       1: two heads weight alike, 0: no key in common
+    rank        exp(-sum_i p_i ln p_i)     p_i: shares of singular values; 1: all tokens agree
+    spread      |X - mean| / |X|           0: all tokens are the same
 
 `summary` takes them all of one layer. `attnlib.torch.monitor` and `attnlib.tensorflow.monitor` hand it what the layers
 of a model compute.

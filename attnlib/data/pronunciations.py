@@ -1,7 +1,7 @@
 """English words and how they are spoken: the Carnegie Mellon Pronouncing Dictionary.
 
-    words = load()                                  # {"cat": (("K", "AE", "T"),), …}, 125,000 words
-    train, valid, test = split(words)               # no word is in two of them, with all that it may sound like
+    words = load()                      # {"cat": (("K", "AE", "T"),), …}, 125,000 words
+    train, valid, test = split(words)   # by word: all its pronunciations are in one part
     letters, phonemes = Symbols(LETTERS), Symbols(PHONEMES)
     ids, lengths = letters.encode(train)
 

@@ -1,7 +1,8 @@
 """Four tasks of one form, a sequence in and a sequence out, from the other data sets of this package.
 
     task = load("day_first", 8000)
-    task.train[0]                 # Example("niedziela, 11 czerwca 2034", (("2", "0", "3", "4", "-", …),))
+    task.train[0]
+    # Example("niedziela, 11 czerwca 2034", (("2", "0", "3", "4", "-", …),))
 
 - `sounds`: English words and their phonemes, from the pronouncing dictionary.
 - `year_first`: dates in eight languages that write the year first, and the same in ISO 8601, which does so too.

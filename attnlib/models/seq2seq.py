@@ -1,7 +1,7 @@
 """A recurrent encoder and decoder, with each of the attentions of Bahdanau et al. and Luong et al., or with none.
 
-    letters  ->  embedding  ->  bidirectional GRU  ->  memory, one state a letter, and a summary of the word
-    summary  ->  first state of the decoder; a step  ->  what it wrote last, its state, and what it attends to
+    encoder  letters -> embedding -> bidirectional GRU -> memory (one state a letter), summary
+    decoder  begins with the summary; a step reads its last output, its state and the memory
 
 All kinds share everything but the attention, so that they differ in nothing else. "none" reads the summary again at
 every step (Cho et al., 2014); "additive" is attnlib's `BahdanauDecoder`, the others are its `LuongDecoder` without

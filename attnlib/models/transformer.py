@@ -1,8 +1,11 @@
 """The transformer of Vaswani et al. (2017), encoder and decoder, from attnlib's blocks.
 
-    encoder   x = sqrt(d) E[source] + P,    each block attends to x itself,              memory = LN(x)
-    decoder   y = sqrt(d) E'[previous] + P, each block to y so far and to the memory,    logits = LN(y) W + b
+    encoder   x = sqrt(d) E[source] + P       each block attends to x itself
+              memory = LN(x)
+    decoder   y = sqrt(d) E'[previous] + P    each block attends to y so far, then to memory
+              logits = LN(y) W + b
 
+E and E' are tables with a learned vector for each number, P are the positions, LN is a layer norm.
 The last norms are those of pre-norm blocks, whose sums nothing else normalises; post-norm blocks end in one already.
 """
 

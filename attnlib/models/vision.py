@@ -1,6 +1,7 @@
 """A vision transformer for small pictures, and a convolutional network of its size to hold it against.
 
-    pixels  ->  patches  ->  a linear layer, a class token in front, positions  ->  encoder blocks  ->  norm, scores
+    pixels -> patches -> a linear layer -> a class token in front, positions -> encoder blocks
+           -> norm -> scores
 
     z_0 = [x_class; x_1 E; ...; x_N E] + E_pos                 Dosovitskiy et al. (2021), eq. 1
     z_l = block(z_(l-1)),  l = 1 ... L                         eqs. 2 and 3, pre-norm

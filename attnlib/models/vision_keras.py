@@ -1,6 +1,7 @@
 """The vision transformer of `attnlib.models.vision` in Keras's functional form, and what it is trained with.
 
-    pixels  ->  scaled  ->  patches  ->  a class token in front, positions  ->  encoder blocks  ->  norm, scores
+    pixels -> scaled -> patches -> a class token in front, positions -> encoder blocks
+           -> norm -> scores
 
     z_0 = [x_class; x_1 E; ...; x_N E] + E_pos                 Dosovitskiy et al. (2021), eq. 1
     z_l = block(z_(l-1)),  l = 1 ... L                         eqs. 2 and 3, pre-norm
@@ -83,7 +84,8 @@ def vision_transformer(
 def conv_net(*, size=8, channels=1, classes=10, widths=(16, 32, 96), mean=0.0, variance=1.0, seed=0):
     """A `keras.Model`, `[b, size, size, channels] -> [b, classes]`: `attnlib.models.vision.ConvNet`.
 
-    Two convolutions of 3 × 3 pixels, each pooled, and two linear layers; widths: of these, without the last.
+    Two convolutions of 3 × 3 pixels, each pooled, and two linear layers.
+    widths: channels of the two convolutions, and width of the first linear layer.
     Raises ValueError for a size that cannot be halved twice.
     """
     if size < 4 or size % 4:

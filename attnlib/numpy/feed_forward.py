@@ -1,6 +1,6 @@
 """The feed-forward layer of a transformer block: at every position by itself, wider and back.
 
-    FFN(x) = activation(x W_1 + b_1) W_2 + b_2                Vaswani et al. (2017), eq. 2, with activation max(0, x)
+    FFN(x) = activation(x W_1 + b_1) W_2 + b_2                Vaswani et al. (2017), eq. 2, with ReLU
     GELU(x) = x · (1 + erf(x / √2)) / 2                       Hendrycks and Gimpel (2016), section 2
 
 W_1 is called `w_hidden` here and W_2 `w_output`.

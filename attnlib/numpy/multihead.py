@@ -1,7 +1,7 @@
 """Multi-head attention: several attentions side by side, each in a projection of its own.
 
     MultiHead(Q, K, V) = Concat(head_1, ..., head_h) W_O
-    head_i = Attention(Q W_Q_i, K W_K_i, V W_V_i)             Vaswani et al. (2017), section 3.2.2
+    head_i = Attention(Q W_Q_i, K W_K_i, V W_V_i)      Vaswani et al. (2017), section 3.2.2
 
 The projections of all heads are one matrix: columns i · head_dim to (i + 1) · head_dim belong to head i. With fewer
 heads of keys and values than of queries, groups of query heads share them: grouped-query attention (Ainslie et al.,

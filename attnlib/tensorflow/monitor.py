@@ -1,8 +1,9 @@
 """What goes on in the attention layers of a model, epoch by epoch: a callback that looks on and changes nothing.
 
     monitor = Monitor(some_inputs, their_targets)
-    history = model.fit(x, y, epochs=10, callbacks=[monitor, keras.callbacks.CSVLogger("log.csv")])
-    history.history["encoder_block/multi_head_attention/entropy"]     # a number for each epoch
+    log = keras.callbacks.CSVLogger("log.csv")
+    history = model.fit(x, y, epochs=10, callbacks=[monitor, log])
+    history.history["encoder_block/multi_head_attention/entropy"]  # a number for each epoch
 
 What it finds goes into the logs of the epoch, where the callbacks that stand after it, and the history, take it from.
 Between the ends of two epochs a model computes, and costs, what it always did.
