@@ -3,7 +3,7 @@
     attention of query t  =  Attention(q_t, [K_cache; k_t], [V_cache; v_t])
 
 In a causal pass the keys and values of a position depend on nothing after it, so what was computed once stays
-right (Shazeer, "Fast Transformer Decoding", 2019, section 2.4.1, the incremental form of attention).
+right (Shazeer, "Fast Transformer Decoding", 2019, section 2.4, the incremental form of attention).
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ class KVCache:
     window: how many keys a query sees, its own among them; older ones are forgotten. None keeps all.
     `length` counts what was ever appended, forgotten positions included: it is the position of the next key.
     Raises ValueError for a window that is not an integer of at least 1.
-    Source: Shazeer (2019), section 2.4.1; window: Beltagy, Peters and Cohan (2020), section 3.1.
+    Source: Shazeer (2019), section 2.4; window: Beltagy, Peters and Cohan (2020), section 3.1.
     """
 
     def __init__(self, *, window=None):

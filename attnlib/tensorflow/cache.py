@@ -3,7 +3,7 @@
     attention of query t  =  Attention(q_t, [K_cache; k_t], [V_cache; v_t])
 
 In a causal pass the keys and values of a position depend on nothing after it, so what was computed once stays
-right (Shazeer, "Fast Transformer Decoding", 2019, section 2.4.1, the incremental form of attention).
+right (Shazeer, "Fast Transformer Decoding", 2019, section 2.4, the incremental form of attention).
 
 A tensor cannot be written into, so each step makes new ones. The cache is an object of Python: use it eagerly, or make
 it inside the graph that goes through all the steps.
@@ -20,7 +20,7 @@ class KVCache:
     window: how many keys a query sees, its own among them; older ones are forgotten. None keeps all.
     `length` counts what was ever appended, forgotten positions included: it is the position of the next key.
     Raises ValueError for a window that is not an integer of at least 1.
-    Source: Shazeer (2019), section 2.4.1; window: Beltagy, Peters and Cohan (2020), section 3.1.
+    Source: Shazeer (2019), section 2.4; window: Beltagy, Peters and Cohan (2020), section 3.1.
     """
 
     def __init__(self, *, window=None):
