@@ -74,3 +74,9 @@ def test_one_number_stands_for_all(vjp):
     for small in (np.full((), 0.5, np.float32), np.full((1, shape[-1]), 0.5, np.float32)):
         for one, two in zip(numbers(function(small)), expected, strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
+def test_dot_products_are_not_scaled_by_default():
+    expected = b.dot_scores_vjp(Q, K, WEIGHTS, scale=1.0)
+    for one, two in zip(b.dot_scores_vjp(Q, K, WEIGHTS), expected, strict=True):
+        np.testing.assert_array_equal(one, two)
