@@ -47,7 +47,7 @@ def test_gradcheck():
 
 def test_a_second_derivative_is_an_error_and_not_a_wrong_number():
     x = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
-    with pytest.raises(RuntimeError, match='no second derivative: use impl="explicit"'):
+    with pytest.raises(RuntimeError, match=r'^tiled attention has no second derivative: use impl="explicit"$'):
         torch.autograd.grad(attn.tiled_attention(x, x, x).square().sum(), x, create_graph=True)
 
 
@@ -111,6 +111,18 @@ def test_half_precision_is_rounded_once(dtype, bound):
     for one, two in zip(*gradients, strict=True):
         assert one.dtype == dtype
         torch.testing.assert_close(one, two, rtol=0.05, atol=5 * bound)
+
+
+def test_the_gradient_of_a_bias_for_all_queries_is_added_up_in_float32():
+    """In float16, where it is a sum over hundreds of tiles, small addends would be lost one by one."""
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(n, 4).half() for n in (1600, 3, 3))
+    bias = torch.zeros(1, 3, dtype=torch.float16, requires_grad=True)
+    exact = torch.zeros(1, 3, dtype=torch.float64, requires_grad=True)
+    grad = v[:1].expand(1600, 4) / 8
+    attn.tiled_attention(q, k, v, bias=bias, q_tile=2).backward(grad)
+    attn.scaled_dot_product_attention(q.double(), k.double(), v.double(), bias=exact).backward(grad.double())
+    torch.testing.assert_close(bias.grad.double(), exact.grad, rtol=2**-10, atol=0)
 
 
 def test_under_autocast_it_computes_in_what_comes_in():
