@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 
 from attnlib import _checks
+from attnlib.tensorflow._affine import affine
 from attnlib.tensorflow.layers import _glorot
-from attnlib.tensorflow.multihead import _linear
 
 
 @keras.saving.register_keras_serializable(package="attnlib")
@@ -59,12 +59,12 @@ class FeedForward(keras.layers.Layer):
         training: filled by Keras.
         """
         _checks.feed_forward(x, self.w_hidden)
-        hidden = _linear(x, self.w_hidden, self.b_hidden)  # [..., d_hidden]
+        hidden = affine(x, self.w_hidden, self.b_hidden)  # [..., d_hidden]
         if self.activation == "relu":
             hidden = tf.nn.relu(hidden)
         else:  # tf.nn.gelu rounds √2 to float32, in float64 too
             hidden = hidden * (1 + tf.math.erf(hidden / math.sqrt(2))) / 2
-        return _linear(self._drop(hidden, training=training), self.w_output, self.b_output)
+        return affine(self._drop(hidden, training=training), self.w_output, self.b_output)
 
     def get_config(self):
         names = ("d_model", "d_hidden", "activation", "dropout", "seed")

@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from attnlib import _checks
+from attnlib.tensorflow._affine import affine
 from attnlib.tensorflow.layers import _and, _Attention, _glorot
 from attnlib.tensorflow.masks import padding_mask, with_causal
 from attnlib.tensorflow.patterns import _length
@@ -39,7 +40,7 @@ def predicted_positions(q, w_position, v_position, lengths):
     Source: Luong, Pham and Manning (2015), eq. 9.
     """
     _checks.predicted(q, w_position, v_position, lengths)
-    logits = tf.linalg.matvec(tf.tanh(q @ w_position), v_position)  # [..., q_len]
+    logits = tf.linalg.matvec(tf.tanh(affine(q, w_position)), v_position)  # [..., q_len]
     if logits.dtype.size < 4:
         logits = tf.cast(logits, tf.float32)
     return tf.cast(lengths, logits.dtype)[..., None] * tf.sigmoid(logits)

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from attnlib import _checks
+from attnlib.tensorflow._affine import affine
 from attnlib.tensorflow.dense import scaled_dot_product_attention
 from attnlib.tensorflow.layers import _and, _glorot
 from attnlib.tensorflow.masks import with_causal
@@ -178,7 +179,7 @@ class MultiHeadAttention(keras.layers.Layer):
             causal = causal and q.shape[-2] != 1  # the only query is the last one: it sees every key
             allowed = _and(allowed, cache.mask(tf.shape(q)[-2]))
         output, weights = self._attend(q, k, v, allowed, attention_bias, causal, self.dropout if training else 0.0)
-        output = _linear(merge_heads(output), self.w_output, self.b_output)
+        output = affine(merge_heads(output), self.w_output, self.b_output)
         return (output, weights) if return_weights else output
 
     def project(self, query, key, value, positions=None):
@@ -186,9 +187,9 @@ class MultiHeadAttention(keras.layers.Layer):
 
         positions: with `rotary`, of queries and keys, broadcasting to `[..., heads, length]`.
         """
-        q = split_heads(_linear(query, self.w_query, self.b_query), self.num_heads)
-        k = split_heads(_linear(key, self.w_key, self.b_key), self.num_kv_heads)
-        v = split_heads(_linear(value, self.w_value, self.b_value), self.num_kv_heads)
+        q = split_heads(affine(query, self.w_query, self.b_query), self.num_heads)
+        k = split_heads(affine(key, self.w_key, self.b_key), self.num_kv_heads)
+        v = split_heads(affine(value, self.w_value, self.b_value), self.num_kv_heads)
         if self.rotary is not None:
             q, k = (rotary(x, positions, base=self.rotary_base, pairing=self.rotary) for x in (q, k))
         return q, k, v
@@ -295,11 +296,6 @@ class MultiHeadAttention(keras.layers.Layer):
 
 
 _KERAS_NAMES = {"query": "query", "key": "key", "value": "value", "output": "attention_output"}
-
-
-def _linear(x, weight, bias):
-    x = x @ weight
-    return x if bias is None else x + bias
 
 
 def _sizes(x):

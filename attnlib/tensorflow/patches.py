@@ -12,8 +12,9 @@ import keras
 import tensorflow as tf
 
 from attnlib import _checks
+from attnlib.tensorflow._affine import affine
 from attnlib.tensorflow.layers import _glorot
-from attnlib.tensorflow.multihead import _linear, _sizes
+from attnlib.tensorflow.multihead import _sizes
 
 
 def image_patches(images, patch_size):
@@ -63,7 +64,7 @@ class PatchEmbedding(keras.layers.Layer):
         Raises ValueError for images of another number of channels or type, or that patches do not cover.
         """
         _checks.patch_embedding(images, self.patch_size, self.channels, self.w_patch)
-        return _linear(image_patches(images, self.patch_size), self.w_patch, self.b_patch)
+        return affine(image_patches(images, self.patch_size), self.w_patch, self.b_patch)
 
     def get_config(self):
         names = ("patch_size", "channels", "d_model", "seed")

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from attnlib import _checks
 from attnlib._seeds import spread
+from attnlib.tensorflow._affine import affine
 from attnlib.tensorflow.dense import attend
 from attnlib.tensorflow.layers import AdditiveAttention, _glorot
 from attnlib.tensorflow.local import LocalMonotonicAttention, LocalPredictiveAttention
@@ -128,7 +129,7 @@ class BahdanauDecoder(_Decoder):
     def keys(self, memory):
         """`[batch, in_len, d_memory] -> [batch, in_len, d_hidden]`: what the scores of all steps have in common."""
         memory = self._own(memory)
-        return memory @ tf.cast(self.attention.w_key, memory.dtype)
+        return affine(memory, tf.cast(self.attention.w_key, memory.dtype))
 
     def _step(self, x, state, memory, keys, mask):
         w_query, v_score = (tf.cast(w, x.dtype) for w in (self.attention.w_query, self.attention.v_score))
@@ -221,7 +222,7 @@ class LuongDecoder(_Decoder):
         if isinstance(self.attention, LocalPredictiveAttention) and memory_mask is not None:
             options["lengths"] = tf.reduce_sum(tf.cast(memory_mask, tf.int32), axis=-1)
         context, weights = (tf.cast(x, hidden.dtype) for x in self.attention(hidden, memory, **options))
-        return tf.tanh(tf.concat([context, hidden], axis=-1) @ tf.cast(self.w_combine, hidden.dtype)), weights
+        return tf.tanh(affine(tf.concat([context, hidden], axis=-1), tf.cast(self.w_combine, hidden.dtype))), weights
 
     def get_config(self):
         attention = keras.saving.serialize_keras_object(self.attention)

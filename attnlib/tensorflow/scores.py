@@ -14,6 +14,7 @@ Vectors are rows here, so a matrix stands on their right: `q @ W_q`.
 import tensorflow as tf
 
 from attnlib import _checks
+from attnlib.tensorflow._affine import affine
 
 
 def dot_scores(q, k):
@@ -45,7 +46,7 @@ def general_scores(q, k, weight):
     Source: Luong, Pham and Manning (2015), section 3.1, "general".
     """
     _checks.general(q, k, weight)
-    return tf.matmul(q @ weight, k, transpose_b=True)
+    return tf.matmul(affine(q, weight), k, transpose_b=True)
 
 
 def additive_scores(q, k, w_query, w_key, v_score):
@@ -58,8 +59,8 @@ def additive_scores(q, k, w_query, w_key, v_score):
     Source: Bahdanau, Cho and Bengio (2015), appendix A.1.2.
     """
     _checks.additive(q, k, w_query, w_key, v_score)
-    queries = (q @ w_query)[..., :, None, :]  # [..., q_len, 1, d_hidden]
-    keys = (k @ w_key)[..., None, :, :]  # [..., 1, k_len, d_hidden]
+    queries = affine(q, w_query)[..., :, None, :]  # [..., q_len, 1, d_hidden]
+    keys = affine(k, w_key)[..., None, :, :]  # [..., 1, k_len, d_hidden]
     return tf.linalg.matvec(tf.tanh(queries + keys), v_score)
 
 

@@ -127,7 +127,7 @@ class _TiledAttention(torch.autograd.Function):
         return dq, dk, dv, None, dbias, None, None, None, None
 
 
-def tiled_attention(q, k, v, /, *, mask=None, bias=None, causal=False, scale=None, q_tile=256, k_tile=512):
+def tiled_attention(q, k, v, /, *, mask=None, bias=None, causal=False, scale=None, q_tile=256, k_tile=256):
     """`[..., q_len, d], [..., k_len, d], [..., k_len, d_v] -> [..., q_len, d_v]`: attention, one tile at a time.
 
     The arguments and the result are those of `scaled_dot_product_attention`; the weights are never held.

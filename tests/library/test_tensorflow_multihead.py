@@ -271,3 +271,11 @@ def test_rotary_with_padding_and_mixed_precision_saved_in_the_config():
     np.testing.assert_allclose(tf.cast(half, tf.float32), layer(x), atol=5e-3)
     with pytest.raises(ValueError, match="Keras's layers need rotary None, got 'halves'"):
         layer.to_keras()
+
+
+def test_projections_are_products_of_two_matrices():
+    """Of whole batches: one product for each sequence, as `x @ weight` would make, takes a multiple of the time."""
+    graph = tf.function(attn.MultiHeadAttention(8, 2)).get_concrete_function(tf.TensorSpec([None, None, 8])).graph
+    kinds = [operation.type for operation in graph.get_operations()]
+    assert kinds.count("MatMul") == 4  # queries, keys, values, output
+    assert sum("BatchMatMul" in kind for kind in kinds) == 2  # scores, weighted values
