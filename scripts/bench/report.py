@@ -69,18 +69,17 @@ def markdown(results, found, description):
         for t, worst, where, verdict in found
     ]
     pieces = [(name, f"{value:.2f}") for name, value in results.values.items() if name.endswith("'s time")]
-    ratios = [
-        (
-            *(row.suite, f"{row.form} / {row.against}", *row.where().split(", ")[2:], row.length, f"{row.ratio:.2f}"),
-            "" if row.mib is None else f"{row.mib:.0f} / {row.against_mib:.0f}",
-        )
-        for row in results.rows()
-    ]
+    ratios, lengths = {}, sorted({length for _, length, _ in results.races})
+    for row in results.rows():
+        key = row.suite, f"{row.form} / {row.against}", *row.where().split(", ")[2:]
+        ratios.setdefault(key, {})[row.length] = _cell(row)
+    ratios = [(*key, *(cells.get(n, "") for n in lengths)) for key, cells in ratios.items()]
+    header = "", "form / other", "pass", "keys", *(f"N = {n}" for n in lengths)
     return [
-        *("<!-- machine -->", "", *description, ""),
+        *("<!-- machine -->", "", *(f"- {line}" for line in description), ""),
         *("<!-- targets -->", "", *_table(("what", "at most", "measured", "", "the worst of them"), verdicts), ""),
         *("<!-- pieces -->", "", *_table(("what", "share"), pieces), ""),
-        *("<!-- ratios -->", "", *_table(("", "form / other", "pass", "keys", "N", "time", "MiB"), ratios), ""),
+        *("<!-- ratios -->", "", *_table(header, ratios), ""),
         "<!-- end -->",
     ]
 

@@ -1,11 +1,12 @@
 """The benchmark runs, and what it reports is what was measured: a missed target is missed."""
 
 import csv
+import re
 
 import pytest
 
 from scripts.bench import __main__ as bench
-from scripts.bench import report
+from scripts.bench import report, worker
 from scripts.bench.results import COMPARISONS, Results
 from scripts.bench.targets import TARGETS
 
@@ -100,6 +101,42 @@ def test_a_case_that_fails_is_an_error_and_hides_no_other(tmp_path, monkeypatch,
     captured = capsys.readouterr()
     assert "FAILED: decode numpy failed" in captured.err
     assert "1 met, 0 missed" in captured.out
+
+
+def test_every_round_calls_all_in_an_order_of_its_own():
+    called = []
+    contestants = {(name, None): (lambda name=name: called.append(name)) for name in "abcde"}
+    answer = worker.race(contestants, seconds=0, fewest=6)
+    rounds = ["".join(called[i : i + 5]) for i in range(0, len(called), 5)]
+    timed, memory = rounds[:-3], rounds[-3:]
+    assert all(sorted(each) == list("abcde") for each in rounds) and len(set(timed)) > 3
+    assert memory == ["abcde"] * 3
+    assert [len(run["seconds"]) for run in answer] == [len(timed) - 1] * 5  # the first is not timed
+
+
+def test_what_the_book_shows_is_kept_from_a_whole_run_alone(tmp_path, monkeypatch, capsys):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    monkeypatch.setattr(bench, "RESULTS", kept)
+    monkeypatch.setattr(bench, "ask", lambda its_cases, seconds, quick: [{"a piece, of another's time": 0.25}])
+    monkeypatch.setattr(bench, "RACES", ())
+    for words in (["--cases", "numpy"], ["--quick"]):
+        with pytest.raises(SystemExit):
+            bench.main([*words, "--keep", "--out", str(tmp_path / "out")])
+    assert "--keep is for a whole run" in capsys.readouterr().err and not any(kept.iterdir())
+    assert bench.main(["--keep", "--out", str(tmp_path / "out")]) == 0
+    tables = (kept / "tables.md").read_text(encoding="utf-8")
+    assert "| a piece, of another's time | 0.25 |" in tables
+    page = (bench.ROOT / "book" / "reference" / "speed.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"<!-- \w+ -->", page)) == set(re.findall(r"<!-- \w+ -->", tables))
+
+    def failing(its_cases, seconds, quick):
+        raise RuntimeError("failed")
+
+    monkeypatch.setattr(bench, "ask", failing)
+    (kept / "tables.md").write_text("what was there", encoding="utf-8")
+    assert bench.main(["--keep", "--out", str(tmp_path / "out")]) == 1
+    assert (kept / "tables.md").read_text(encoding="utf-8") == "what was there"
 
 
 def test_a_case_that_is_not_there_is_an_error(capsys):
