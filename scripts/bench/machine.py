@@ -5,6 +5,8 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+SETTINGS = ("OMP_", "MKL_", "OPENBLAS_", "ONEDNN_", "XLA_")
+
 
 def processor():
     info = Path("/proc/cpuinfo")
@@ -14,10 +16,11 @@ def processor():
 
 
 def describe():
-    """A line each for the machine and for the versions."""
-    threads = os.environ.get("OMP_NUM_THREADS", "as many as each library chooses")
+    """A line each for the machine, for the versions, and for what the environment tells the libraries, if anything."""
+    told = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(SETTINGS)]
     names = ("numpy", "torch", "tensorflow", "keras")
     return [
-        f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}; threads: {threads}",
+        f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in names),
+        *([f"Set in the environment: {', '.join(told)}"] if told else []),
     ]
