@@ -9,7 +9,7 @@ import time
 
 from scripts.bench.memory import Peak
 
-MOST_ROUNDS, MEMORY_ROUNDS = 200, 3
+MOST_ROUNDS, MEMORY_ROUNDS = 200, 5
 
 
 def race(contestants, seconds, fewest):
@@ -45,7 +45,7 @@ def run(case):
     if case["length"] is None:
         return module.values(case["quick"])
     contestants = module.contestants(case["length"], case["backward"])
-    return race(contestants, case["seconds"], 1 if case["quick"] else 3)
+    return race(contestants, case["seconds"], 1 if case["quick"] else 7)
 
 
 def main():
