@@ -7,8 +7,7 @@ from scripts.bench.worker import race
 
 def shares(where, contestants, quick, against="naive"):
     """`{name: call}`, timed in turn -> the median time of each as a multiple of that of the one called `against`."""
-    runs = race({(name, None): call for name, call in contestants.items()}, 0 if quick else 3, 1 if quick else 5)
-    seconds = {run["name"]: run["seconds"] for run in runs}
+    seconds = race(contestants, 0 if quick else 3, 1 if quick else 5)
     return {
         f"{where}: {name}, of {against}'s time": statistics.median(
             a / b for a, b in zip(times, seconds[against], strict=True)

@@ -4,26 +4,27 @@ import csv
 from dataclasses import asdict
 from itertools import product
 
-from scripts.bench.results import Row
+from scripts.bench.results import Row, mask_name, pass_name
 from scripts.bench.targets import TARGETS
 
 
 def measured(results, lengths):
     """The time ratios and the peaks, a line for each comparison and pass."""
-    cells = {}
-    for row in results.rows():
-        key = row.suite, f"{row.form} / {row.against}", "f+b" if row.backward else "f", row.causal
-        cells.setdefault(key, {})[row.length] = row
     lines = [f"{'median time ratio; peak MiB / the other one’s':72}" + "".join(f"{f'N = {n}':>22}" for n in lengths)]
-    for (suite, what, direction, causal), by_length in cells.items():
-        text = "".join(f"{_cell(by_length[n]) if n in by_length else '':>22}" for n in lengths)
-        lines.append(f"{suite:20} {what:33} {direction:4} {'causal' if causal else 'full':11}{text}")
+    for (suite, what, backward, causal), cells in _compared(results).items():
+        text = "".join(f"{cells.get(n, ''):>22}" for n in lengths)
+        lines.append(f"{suite:20} {what:33} {'f+b' if backward else 'f':4} {mask_name(causal):11}{text}")
     return lines
 
 
-def _cell(row):
-    memory = "" if row.mib is None else f"; {row.mib:.0f} / {row.against_mib:.0f}"
-    return f"{row.ratio:.2f}{memory}"
+def _compared(results):
+    """`{(suite, form / other, backward, causal): {length: time ratio; peak / peak}}`."""
+    cells = {}
+    for row in results.rows():
+        key = row.suite, f"{row.form} / {row.against}", row.backward, row.causal
+        memory = "" if row.mib is None else f"; {row.mib:.0f} / {row.against_mib:.0f}"
+        cells.setdefault(key, {})[row.length] = f"{row.ratio:.2f}{memory}"
+    return cells
 
 
 def counted(results):
@@ -69,11 +70,11 @@ def markdown(results, found, description):
         for t, worst, where, verdict in found
     ]
     pieces = [(name, f"{value:.2f}") for name, value in results.values.items() if name.endswith("'s time")]
-    ratios, lengths = {}, sorted({length for _, length, _ in results.races})
-    for row in results.rows():
-        key = row.suite, f"{row.form} / {row.against}", *row.where().split(", ")[2:]
-        ratios.setdefault(key, {})[row.length] = _cell(row)
-    ratios = [(*key, *(cells.get(n, "") for n in lengths)) for key, cells in ratios.items()]
+    lengths = sorted({length for _, length, _ in results.races})
+    ratios = [
+        (suite, what, pass_name(backward), mask_name(causal), *(cells.get(n, "") for n in lengths))
+        for (suite, what, backward, causal), cells in _compared(results).items()
+    ]
     header = "", "form / other", "pass", "keys", *(f"N = {n}" for n in lengths)
     return [
         *("<!-- machine -->", "", *(f"- {line}" for line in description), ""),
@@ -117,7 +118,7 @@ def plot(rows, path, description):
                 style = {"color": f"C{number % 10}", "marker": "os^"[number // 10], "capsize": 3}
                 panel.errorbar([r.length for r in its], ratios, yerr=error, label=label, **style)
         panel.axhline(1, color="black", linewidth=0.8)
-        title = f"{'forward + backward' if backward else 'forward'}, {'causal' if causal else 'full'}"
+        title = f"{pass_name(backward)}, {mask_name(causal)}"
         panel.set(xscale="log", yscale="log", title=title, xlabel="N", ylabel="time ratio, median and quartiles")
     handles = {}
     for panel in axes.flat:

@@ -40,7 +40,7 @@ class Row:
     against_mib: float | None
 
     def where(self):
-        return f"{self.suite}, {self.length}, {_pass(self.backward)}, {_mask(self.causal)}"
+        return f"{self.suite}, {self.length}, {pass_name(self.backward)}, {mask_name(self.causal)}"
 
 
 @dataclass
@@ -69,9 +69,9 @@ def _row(key, one, two):
     return Row(*key, statistics.median(ratios), low, high, *times, one["mib"], two["mib"])
 
 
-def _pass(backward):
+def pass_name(backward):
     return "forward + backward" if backward else "forward"
 
 
-def _mask(causal):
+def mask_name(causal):
     return "causal" if causal else "full"

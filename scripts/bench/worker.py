@@ -13,13 +13,12 @@ MOST_ROUNDS, MEMORY_ROUNDS = 200, 5
 
 
 def race(contestants, seconds, fewest):
-    """Every contestant once a round, so that what disturbs the machine disturbs all of them alike.
+    """The seconds of each call: every contestant once a round, so that what disturbs the machine disturbs all alike.
 
     Each round has an order of its own: what a call finds in the caches depends on the one before it. The first is not
-    timed: it builds graphs and starts threads. Memory is measured afterwards, since that takes time from the calls; of
-    several rounds the median counts: where operations run side by side, what is held at once differs.
+    timed: it builds graphs and starts threads.
     """
-    times, mib = ({name: [] for name in contestants} for _ in range(2))
+    times = {name: [] for name in contestants}
     shuffle, end = random.Random(0), time.perf_counter() + seconds
     for number in range(MOST_ROUNDS):
         if number > fewest and time.perf_counter() > end:
@@ -31,13 +30,21 @@ def race(contestants, seconds, fewest):
             del result
             if number > 0:
                 times[name].append(elapsed)
+    return times
+
+
+def peaks(contestants):
+    """The memory of each, in MiB: in calls of their own, since measuring takes time from them.
+
+    Of several the median counts: where operations run side by side, what is held at once differs.
+    """
+    mib = {name: [] for name in contestants}
     for _ in range(MEMORY_ROUNDS):
         for name, call in contestants.items():
             with Peak() as peak:
                 call()
             mib[name].append(peak.mib)
-    peaks = {name: None if None in found else statistics.median(found) for name, found in mib.items()}
-    return [{"name": n, "causal": c, "seconds": times[n, c], "mib": peaks[n, c]} for n, c in contestants]
+    return {name: None if None in found else statistics.median(found) for name, found in mib.items()}
 
 
 def run(case):
@@ -45,7 +52,8 @@ def run(case):
     if case["length"] is None:
         return module.values(case["quick"])
     contestants = module.contestants(case["length"], case["backward"])
-    return race(contestants, case["seconds"], 1 if case["quick"] else 7)
+    times, mib = race(contestants, case["seconds"], 1 if case["quick"] else 7), peaks(contestants)
+    return [{"name": n, "causal": c, "seconds": times[n, c], "mib": mib[n, c]} for n, c in contestants]
 
 
 def main():

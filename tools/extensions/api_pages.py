@@ -86,7 +86,8 @@ def prose(text: str, own: str = "") -> str:
         if i % 2 == 0:
             parts[i] = re.sub(r"([\\_\[\]<>$|~^#&{}])", r"\\\1", part)
         else:
-            parts[i] = f"[`{name}`]({address(name)})" if address(name) and name != own else f"`{name}`"
+            place = address(name) if name != own else None
+            parts[i] = f"[`{name}`]({place})" if place else f"`{name}`"
     return "".join(parts)
 
 
@@ -232,7 +233,8 @@ def differences(shown: str, node: Definition, other: Definition) -> str:
     names, their_names = ([part.split("=")[0] for part in some] for some in (parts, theirs))
     also = [f"`{part}`" for part, name in zip(theirs, their_names, strict=True) if name not in names]
     instead = [f"`{part}`" for part in theirs if part.split("=")[0] in names and part not in parts]
-    extra = [item for item in items(other) if item not in items(node)]
+    found = items(node)
+    extra = [item for item in items(other) if item not in found]
     head = (f" also {', '.join(also)}" if also else "") + (f" {', '.join(instead)}" if instead else "")
     if set(names) - set(their_names):
         return ":\n\n" + signature(shown, other) + "\n" + described(extra, node.name)
@@ -272,9 +274,10 @@ def page(module: str) -> str:
     shared = [item for item in next(iter(extra.values()), []) if all(item in its for its in extra.values())]
     if len(extra) < 2 or "text" in dict(shared):  # a formula stays with the sentence before it
         shared = []
-    for frameworks, added in ((" and ".join(extra), shared), *extra.items()):
-        if rest := [item for item in added if added is shared or item not in shared]:
-            out += [f"**In {frameworks}:**\n", described(rest)]
+    own = {framework: [item for item in its if item not in shared] for framework, its in extra.items()}
+    for frameworks, added in ({" and ".join(extra): shared} | own).items():
+        if added:
+            out += [f"**In {frameworks}:**\n", described(added)]
     names = [node.name for node in public(tree(path).body)]
     if path.parent.name in FRAMEWORKS and path.stem != "backward":
         names.sort(key=lambda name: name[0] != "_" and name not in exported(path))  # helpers at the end
