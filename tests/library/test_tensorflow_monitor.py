@@ -180,7 +180,7 @@ def test_gradient_norms_are_those_of_a_tape():
 
 def test_calls_with_a_cache_are_not_looked_at():
     layer = attn.MultiHeadAttention(12, 3, seed=0)
-    x = tf.constant(RNG.normal(size=(2, 4, 12)).astype("float32"))
+    x = random(2, 4, 12)
     layer(x)
 
     class Model:
